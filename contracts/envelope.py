@@ -1,0 +1,82 @@
+"""CloudEvents 1.0 in Kafka's binary mode: the attributes are headers, the value is the JSON of the data alone."""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from pydantic import Field, ValidationError
+
+from .base import Instant, Model, ShortText
+
+SPEC_VERSION = "1.0"
+CONTENT_TYPE = "application/json"
+
+
+class EnvelopeError(ValueError):
+    """The headers of a record are no CloudEvents envelope; the text says which and why."""
+
+
+class Envelope(Model):
+    """The attributes of one event, beside its data."""
+
+    id: UUID
+    """Known for ever: the same event published again has the same id."""
+    type: ShortText
+    source: ShortText
+    """The service that published it, such as `points-accrual`."""
+    subject: ShortText
+    """The member it is about; for programs `program_id:version`."""
+    time: Instant
+    """When it happened in the world."""
+    correlation_id: ShortText
+    """The same for all that follows from one delivery, command or sweep."""
+    causation_id: ShortText | None = None
+    """The id of the event that caused this one."""
+    traceparent: str | None = Field(default=None, max_length=64)
+    """W3C trace context."""
+
+
+_HEADERS = {
+    "ce_id": "id",
+    "ce_type": "type",
+    "ce_source": "source",
+    "ce_subject": "subject",
+    "ce_time": "time",
+    "ce_correlationid": "correlation_id",
+    "ce_causationid": "causation_id",
+    "traceparent": "traceparent",
+}
+HEADER_NAMES = ("ce_specversion", "content-type", *_HEADERS)
+
+
+def to_headers(envelope: Envelope) -> list[tuple[str, bytes]]:
+    """The Kafka headers of an event; optional ones that are unset are left out."""
+    headers = [("ce_specversion", SPEC_VERSION.encode()), ("content-type", CONTENT_TYPE.encode())]
+    values = envelope.model_dump(mode="json")
+    headers += [(header, str(values[field]).encode()) for header, field in _HEADERS.items() if values[field] is not None]
+    return headers
+
+
+def from_headers(headers: Iterable[tuple[str, bytes | None]]) -> Envelope:
+    """Read the envelope; headers of others are ignored. Raises `EnvelopeError`."""
+    values: dict[str, str] = {}
+    version = None
+    for name, raw in headers:
+        if name != "ce_specversion" and name not in _HEADERS:
+            continue
+        if raw is None:
+            raise EnvelopeError(f"header {name} is null")
+        try:
+            text = raw.decode()
+        except UnicodeDecodeError as error:
+            raise EnvelopeError(f"header {name} is not UTF-8") from error
+        if name == "ce_specversion":
+            version = text
+        else:
+            values[_HEADERS[name]] = text
+    if version != SPEC_VERSION:
+        raise EnvelopeError(f"ce_specversion is {version!r}, expected {SPEC_VERSION!r}")
+    try:
+        return Envelope.model_validate(values)
+    except ValidationError as error:
+        wrong = "; ".join(f"{item['loc'][0]}: {item['msg']}" for item in error.errors(include_input=False))
+        raise EnvelopeError(f"headers: {wrong}") from error

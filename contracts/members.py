@@ -1,0 +1,50 @@
+"""Members and their contacts: compacted topics, each record the whole current state."""
+
+from typing import Annotated, ClassVar, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from .base import Event, Instant, MemberId, Model, ShortText, Slug
+
+
+class CustomerRef(Model):
+    """How a shop knows the member."""
+
+    source: Slug
+    customer_id: ShortText
+
+
+class MemberChangedV1(Event):
+    """A person is seen, enrolled or known better. No clear personal data."""
+
+    TYPE: ClassVar[str] = "loyalty.member.changed.v1"
+
+    member_id: MemberId
+    version: Annotated[int, Field(ge=1)]
+    status: Literal["shopper", "member", "erased"]
+    """`shopper`: seen, not enrolled; points wait."""
+    seen_at: Instant
+    enrolled_at: Instant | None = None
+    merged_into: UUID | None = None
+    customers: tuple[CustomerRef, ...] = ()
+    email_consent: bool | None = None
+    """What the platform last said of marketing mail; nothing when it never did."""
+    email_fingerprint: str | None = None
+    locale: str | None = Field(default=None, max_length=35)
+    """BCP 47, such as `az` or `ar-EG`."""
+    attributes: Annotated[dict[str, str], Field(max_length=100)] = {}
+    recorded_at: Instant
+
+
+class ContactChangedV1(Event):
+    """How to reach a member. The only clear personal data that Laurel puts on Kafka; read by notification alone."""
+
+    TYPE: ClassVar[str] = "loyalty.contact.changed.v1"
+
+    member_id: MemberId
+    version: Annotated[int, Field(ge=1)]
+    email: Annotated[str, Field(max_length=320)] | None = None
+    first_name: str | None = Field(default=None, max_length=255)
+    last_name: str | None = Field(default=None, max_length=255)
+    recorded_at: Instant
