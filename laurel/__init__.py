@@ -1,0 +1,1 @@
+"""The command line and the servers that Laurel brings with it."""
