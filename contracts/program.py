@@ -25,7 +25,9 @@ def _has_english(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
-Text = Annotated[dict[Annotated[str, Field(pattern=r"^[a-z]{2}$")], str], AfterValidator(_has_english)]
+Language = Annotated[str, Field(pattern=r"^[a-z]{2}$")]
+PluralCategory = Literal["zero", "one", "two", "few", "many", "other"]
+Text = Annotated[dict[Language, str], AfterValidator(_has_english)]
 """A text by language."""
 Rate = Annotated[Decimal, Field(ge=0, le=1_000_000, max_digits=12, decimal_places=6)]
 
@@ -42,6 +44,8 @@ class Point(Strict):
     name: Text
     value_minor: Rate
     """Minor units of the program's currency that one point is worth when spent."""
+    plurals: dict[Language, dict[PluralCategory, Annotated[str, Field(min_length=1, max_length=255)]]] = {}
+    """How a count reads, by language and CLDR plural category; `{n}` is the number. Without it: the number and the name."""
 
 
 class Enrolment(Strict):
