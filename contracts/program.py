@@ -44,8 +44,8 @@ class Point(Strict):
     name: Text
     value_minor: Rate
     """Minor units of the program's currency that one point is worth when spent."""
-    plurals: dict[Language, dict[PluralCategory, Annotated[str, Field(min_length=1, max_length=255)]]] = {}
-    """How a count reads, by language and CLDR plural category; `{n}` is the number. Without it: the number and the name."""
+    plurals: Annotated[dict[Language, dict[PluralCategory, str]], Field(max_length=20)] = {}
+    """How a count reads, by language and CLDR plural category; `{n}` is the number. Without: number and name."""
 
 
 class Enrolment(Strict):
