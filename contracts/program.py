@@ -44,7 +44,7 @@ class Point(Strict):
     name: Text
     value_minor: Rate
     """Minor units of the program's currency that one point is worth when spent."""
-    plurals: Annotated[dict[Language, dict[PluralCategory, str]], Field(max_length=20)] = {}
+    plurals: dict[Language, dict[PluralCategory, str]] = Field(default={}, max_length=20)
     """How a count reads, by language and CLDR plural category; `{n}` is the number. Without: number and name."""
 
 
