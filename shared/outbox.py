@@ -1,0 +1,177 @@
+"""The outbox: events wait here, committed with their state, until one relay has them acknowledged by Kafka."""
+
+import asyncio
+import json
+from dataclasses import dataclass
+
+import asyncpg
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, KafkaTimeoutError
+
+from .db import is_transient, pause_seconds, server_settings
+from .log import log
+from .settings import Settings
+
+_LEADER_LOCK = 0x6C61_7572
+"""Key of the advisory lock that makes one relay the leader of its database."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A record to send, as Kafka takes it."""
+
+    topic: str
+    key: bytes
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
+
+
+def pack_headers(headers: list[tuple[str, bytes | None]] | list[tuple[str, bytes]]) -> bytes:
+    """Headers as bytes that keep what is not UTF-8 (as Latin-1 text) and what is null."""
+    return json.dumps([[name, None if raw is None else raw.decode("latin-1")] for name, raw in headers]).encode()
+
+
+def unpack_headers(packed: bytes) -> list[tuple[str, bytes | None]]:
+    """The inverse of `pack_headers`."""
+    return [(name, None if text is None else text.encode("latin-1")) for name, text in json.loads(packed)]
+
+
+async def insert(connection: asyncpg.Connection, rows: list[Row]) -> None:
+    """Add rows in this order."""
+    await connection.execute(
+        """INSERT INTO outbox (topic, key, value, headers)
+           SELECT topic, key, value, headers
+           FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bytea[]) WITH ORDINALITY AS r(topic, key, value, headers, n)
+           ORDER BY n""",
+        [row.topic for row in rows],
+        [row.key for row in rows],
+        [row.value for row in rows],
+        [pack_headers(row.headers) for row in rows],
+    )
+
+
+class Relay:
+    """Sends what is in the outbox, in order, and deletes what Kafka has acknowledged.
+
+    One leads per database: it holds an advisory lock on the very connection that reads and deletes. It never remembers
+    where it was: a transaction that commits late has a smaller id, and must be seen too.
+    """
+
+    def __init__(self, settings: Settings, name: str) -> None:
+        self._settings = settings
+        self._name = name
+        self._producer: AIOKafkaProducer | None = None
+        self.wake = asyncio.Event()
+        self.leading = False
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Lead whenever possible until stopped; then send what is left, for a bounded time."""
+        attempt = 0
+        while not stopping.is_set():
+            try:
+                await self._lead(stopping)
+                attempt = 0
+            except Exception as error:
+                attempt += 1
+                log.warning("relay starts over", error=repr(error), attempt=attempt)
+                if not (is_transient(error) or isinstance(error, KafkaError)):
+                    log.exception("relay")
+                await asyncio.sleep(0.2 + pause_seconds(attempt, 5.0))
+            finally:
+                self.leading = False
+                await self._drop_producer()
+
+    async def _lead(self, stopping: asyncio.Event) -> None:
+        connection = await asyncpg.connect(
+            self._settings.dsn(),
+            timeout=self._settings.connect_timeout_seconds,
+            command_timeout=self._settings.statement_timeout_ms / 1000 + 5,
+            server_settings=server_settings(self._settings, f"{self._name}-relay"),
+        )
+        try:
+            while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LEADER_LOCK):
+                if await _stopped(stopping, 1.0):
+                    return
+            self.leading = True
+            while not stopping.is_set():
+                if not await self._send_some(connection):
+                    await self._idle()
+            await asyncio.wait_for(self._drain(connection), self._settings.relay_drain_seconds)
+        finally:
+            # Without closing gracefully: a dead connection must not be waited for, and the lock goes with it.
+            connection.terminate()
+
+    async def _drain(self, connection: asyncpg.Connection) -> None:
+        while await self._send_some(connection):
+            pass
+
+    async def _idle(self) -> None:
+        self.wake.clear()
+        try:
+            await asyncio.wait_for(self.wake.wait(), self._settings.relay_poll_seconds)
+        except TimeoutError:
+            pass
+
+    async def _send_some(self, connection: asyncpg.Connection) -> bool:
+        """Send and delete one portion. Returns whether there was any."""
+        rows = await connection.fetch(
+            "SELECT id, topic, key, value, headers FROM outbox ORDER BY id LIMIT $1", self._settings.relay_batch_rows
+        )
+        if not rows:
+            return False
+        producer = await self._connected_producer()
+        # `send` one after the other keeps the order; its futures are awaited together. No timeout and no second send here:
+        # an idempotent producer keeps trying, and a resend beside it could double a record.
+        futures = [
+            await producer.send(row["topic"], row["value"], row["key"], headers=unpack_headers(row["headers"]))
+            for row in rows
+        ]
+        results = await asyncio.gather(*futures, return_exceptions=True)
+        sent = [row["id"] for row, result in zip(rows, results, strict=True) if not isinstance(result, BaseException)]
+        failed = [result for result in results if isinstance(result, BaseException)]
+        if failed:
+            # Rows after a failed one may have been acknowledged; deleting them would turn their order round on the retry.
+            first = next(i for i, result in enumerate(results) if isinstance(result, BaseException))
+            sent = [row["id"] for row in rows[:first]]
+        if sent:
+            await connection.execute("DELETE FROM outbox WHERE id = ANY($1::bigint[])", sent)
+        if failed:
+            raise failed[0]
+        return True
+
+    async def _connected_producer(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            producer = AIOKafkaProducer(
+                bootstrap_servers=self._settings.kafka,
+                client_id=f"{self._name}-relay",
+                acks="all",
+                enable_idempotence=True,
+                linger_ms=0,
+                max_batch_size=256 * 1024,
+                max_request_size=self._settings.record_bytes_max + 64 * 1024,
+            )
+            try:
+                await producer.start()
+            except BaseException:
+                await producer.stop()
+                raise
+            self._producer = producer
+        return self._producer
+
+    async def _drop_producer(self) -> None:
+        """After any fatal error a producer may stay unusable (aiokafka issue 1017): the next portion gets a new one."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            try:
+                await asyncio.wait_for(producer.stop(), 5.0)
+            except (TimeoutError, KafkaError, KafkaTimeoutError) as error:
+                log.warning("relay's producer did not stop cleanly", error=repr(error))
+
+
+async def _stopped(stopping: asyncio.Event, seconds: float) -> bool:
+    """Wait so long; True if stopped meanwhile."""
+    try:
+        await asyncio.wait_for(stopping.wait(), seconds)
+    except TimeoutError:
+        return False
+    return True
