@@ -1,0 +1,110 @@
+"""How the difference between what was granted and what should be is posted, in both directions."""
+
+from datetime import datetime
+from typing import Literal
+
+from contracts.points import Bucket
+
+from .account import Account, Lot, Taking, credit_active, debit_active, post
+
+Policy = Literal["only_pending", "within_balance", "unlimited"]
+
+
+def raise_by(account: Account, lot: Lot, points: int, *, rule_id: str, at: datetime) -> None:
+    """Grant more. First the origin's own clawbacks are undone, last first; only the rest is new, in the same lot."""
+    while points and lot.takings:
+        last = lot.takings[-1]
+        part = min(points, last.points)
+        _undo(account, lot, last, part, rule_id=rule_id, at=at)
+        last.points -= part
+        points -= part
+        if not last.points:
+            lot.takings.pop()
+    account.touched.add(lot.lot_id)
+    if points:
+        _credit(account, lot, points, debit="source", rule_id=rule_id, at=at)
+
+
+def _credit(account: Account, lot: Lot, points: int, *, debit: Bucket, rule_id: str, at: datetime) -> None:
+    if lot.state == "pending":
+        _post(account, lot, debit, "pending", points, rule_id, at)
+        lot.remaining += points
+    else:
+        credit_active(account, lot, points, debit=debit, at=at, rule_id=rule_id)
+
+
+def _undo(account: Account, lot: Lot, taking: Taking, points: int, *, rule_id: str, at: datetime) -> None:
+    if taking.kind == "waived":
+        _post(account, lot, "clawed_back", "waived", points, rule_id, at)
+    elif taking.kind == "expired":
+        _post(account, lot, "clawed_back", "expired", points, rule_id, at)
+        lot.expired += points
+    elif taking.kind == "active" and taking.lot_id is not None and taking.lot_id != lot.lot_id:
+        credit_active(account, account.lots[taking.lot_id], points, debit="clawed_back", at=at, rule_id=rule_id)
+    else:  # What is still owed is forgiven first by crediting it; the rest is the lot's own again.
+        _credit(account, lot, points, debit="clawed_back", rule_id=rule_id, at=at)
+
+
+def lower_by(
+    account: Account, lot: Lot, points: int, *, rule_id: str, policy: Policy, in_time: int, at: datetime
+) -> None:
+    """Take back. `in_time`: how many of them a policy treats as pending, because the cause precedes the activation.
+
+    From the origin's own pending, own active and own expired points, then from other active lots, soonest first, then
+    owed; what the policy does not allow is waived, which is booked, so that no later revision tries it again.
+    """
+    account.touched.add(lot.lot_id)
+    own = min(points, lot.remaining)
+    if lot.state == "active" and policy == "only_pending":
+        own = min(own, in_time)
+    if own:
+        _take_own(account, lot, own, rule_id, at)
+        points -= own
+    expired = min(points, lot.expired)
+    if expired:
+        _post(account, lot, "expired", "clawed_back", expired, rule_id, at)
+        lot.expired -= expired
+        _taken(lot, Taking("expired", expired))
+        points -= expired
+    others = 0 if policy == "only_pending" else min(points, account.active)
+    if others:
+        version = lot.program_version
+        uses = debit_active(
+            account, others, credit="clawed_back", at=at, program_version=version, rule_id=rule_id, origin=lot.origin
+        )
+        for lot_id, used in uses:
+            _taken(lot, Taking("active", used, lot_id))
+        points -= others
+    if points:
+        owed = policy == "unlimited"
+        _post(account, lot, "deficit" if owed else "waived", "clawed_back", points, rule_id, at)
+        _taken(lot, Taking("deficit" if owed else "waived", points))
+
+
+def _take_own(account: Account, lot: Lot, points: int, rule_id: str, at: datetime) -> None:
+    pending = lot.state == "pending"
+    post(
+        account,
+        "pending" if pending else "active",
+        "clawed_back",
+        points,
+        at=at,
+        program_version=lot.program_version,
+        lot=lot,
+        rule_id=rule_id,
+        uses=() if pending else ((lot.lot_id, points),),
+    )
+    lot.remaining -= points
+    _taken(lot, Taking("pending", points) if pending else Taking("active", points, lot.lot_id))
+
+
+def _taken(lot: Lot, taking: Taking) -> None:
+    last = lot.takings[-1] if lot.takings else None
+    if last and (last.kind, last.lot_id) == (taking.kind, taking.lot_id):
+        last.points += taking.points
+    else:
+        lot.takings.append(taking)
+
+
+def _post(account: Account, lot: Lot, debit: Bucket, credit: Bucket, points: int, rule_id: str, at: datetime) -> None:
+    post(account, debit, credit, points, at=at, program_version=lot.program_version, lot=lot, rule_id=rule_id)
