@@ -1,0 +1,1 @@
+"""The edge: what platforms send becomes canonical orders, members and activities."""

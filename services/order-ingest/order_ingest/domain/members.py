@@ -1,0 +1,155 @@
+"""What is known of a person, whoever tells it in whatever order, and when that made them a member."""
+
+import json
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from contracts.base import Instant, Model
+from contracts.commerce import Customer
+from contracts.members import ContactChangedV1, CustomerRef, MemberChangedV1
+from contracts.program import Program, ProgramBook
+
+from .facts import earliest
+from .fingerprints import email_fingerprint
+
+Told = Literal["email", "first_name", "last_name", "locale", "email_consent", "attributes"]
+
+
+class Statement(Model):
+    """The last that was said of one field. Of two said at the same time the greater text counts."""
+
+    value: str | bool | dict[str, str]
+    at: Instant
+
+    def key(self) -> tuple[datetime, str]:
+        return self.at, json.dumps(self.value, sort_keys=True, ensure_ascii=False)
+
+
+class Moment(Model):
+    """Something that makes a shopper a member, if the program in force then says so."""
+
+    kind: Literal["account", "first_order", "opt_in"]
+    at: Instant
+
+
+class Sighting(Model):
+    """What one fact says of a person. `seen_at`: when they did something; `told_at`: how fresh the details are."""
+
+    seen_at: Instant
+    told_at: Instant
+    source: str
+    customer: Customer
+    attributes: dict[str, str] = Field(default={})
+    moments: tuple[Moment, ...] = ()
+
+
+class MemberState(Model):
+    """A shopper or member."""
+
+    seen_at: Instant
+    enrolled_at: Instant | None = None
+    customers: tuple[CustomerRef, ...] = ()
+    told: dict[Told, Statement] = Field(default={})
+    waiting: Annotated[tuple[Moment, ...], Field(max_length=1000)] = ()
+    """Moments to be judged when their program is known."""
+
+
+def observe(state: MemberState | None, sighting: Sighting) -> MemberState:
+    """Take in what a fact says; a later statement replaces an earlier one, whichever arrives first."""
+    before = state or MemberState(seen_at=sighting.seen_at)
+    told = dict(before.told)
+    for field, statement in _statements(sighting).items():
+        known = told.get(field)
+        if known is None or statement.key() > known.key():
+            told[field] = statement
+    customers = {(ref.source, ref.customer_id) for ref in before.customers}
+    if sighting.customer.customer_id is not None:
+        customers.add((sighting.source, sighting.customer.customer_id))
+    moments = {(moment.at, moment.kind) for moment in (*before.waiting, *sighting.moments)}
+    return MemberState(
+        seen_at=min(before.seen_at, sighting.seen_at),
+        enrolled_at=before.enrolled_at,
+        customers=tuple(CustomerRef(source=source, customer_id=value) for source, value in sorted(customers)),
+        told={field: told[field] for field in sorted(told)},
+        waiting=tuple(Moment(kind=kind, at=at) for at, kind in sorted(moments)),
+    )
+
+
+def _statements(sighting: Sighting) -> dict[Told, Statement]:
+    customer = sighting.customer
+    values: dict[Told, str | bool | dict[str, str] | None] = {
+        "email": customer.email.strip() if customer.email else None,
+        "first_name": customer.first_name,
+        "last_name": customer.last_name,
+        "locale": customer.locale,
+        "email_consent": customer.email_consent,
+        "attributes": sighting.attributes or None,
+    }
+    return {field: Statement(value=value, at=sighting.told_at) for field, value in values.items() if value is not None}
+
+
+def enrol(state: MemberState, programs: ProgramBook, program_id: str) -> MemberState:
+    """Judge the moments that wait. The earliest that qualifies counts; nobody is ever put out again.
+
+    A moment is judged by the version in force at that time, or by the first one if it lies before them all.
+    While the program is unknown the moments go on waiting.
+    """
+    if not state.waiting or not programs.known(program_id):
+        return state
+    qualified = [
+        moment.at
+        for moment in state.waiting
+        if moment.kind == "opt_in" or moment.kind in _version_at(programs, program_id, moment.at).enrolment.on
+    ]
+    return state.model_copy(update={"enrolled_at": earliest(state.enrolled_at, *qualified), "waiting": ()})
+
+
+def _version_at(programs: ProgramBook, program_id: str, at: datetime) -> Program:
+    in_force = programs.in_force(program_id, at)
+    if in_force is not None:
+        return in_force
+    versions: list[Program] = [event.document for event in programs if event.program_id == program_id]
+    return min(versions, key=lambda program: (program.effective_from, program.version))
+
+
+def member_event(
+    state: MemberState, *, program_id: str, member_id: UUID, version: int, recorded_at: datetime, salt: bytes
+) -> MemberChangedV1:
+    """The whole member for everybody: no clear personal data."""
+    told = {field: statement.value for field, statement in state.told.items()}
+    email = told.get("email")
+    return MemberChangedV1.model_validate(
+        {
+            "program_id": program_id,
+            "member_id": member_id,
+            "version": version,
+            "status": "shopper" if state.enrolled_at is None else "member",
+            "seen_at": state.seen_at,
+            "enrolled_at": state.enrolled_at,
+            "customers": state.customers,
+            "email_consent": told.get("email_consent"),
+            "email_fingerprint": email_fingerprint(salt, email) if isinstance(email, str) else None,
+            "locale": told.get("locale"),
+            "attributes": told.get("attributes", {}),
+            "recorded_at": recorded_at,
+        }
+    )
+
+
+def contact_event(
+    state: MemberState, *, program_id: str, member_id: UUID, version: int, recorded_at: datetime
+) -> ContactChangedV1:
+    """How to reach the member."""
+    told = {field: statement.value for field, statement in state.told.items()}
+    return ContactChangedV1.model_validate(
+        {
+            "program_id": program_id,
+            "member_id": member_id,
+            "version": version,
+            **{field: told.get(field) for field in ("email", "first_name", "last_name")},
+            "recorded_at": recorded_at,
+        }
+    )

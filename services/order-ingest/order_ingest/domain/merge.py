@@ -1,0 +1,170 @@
+"""One order, one document: facts join in any order, any number of times, in any grouping, to the same state."""
+
+import hashlib
+from collections.abc import Iterable
+
+from contracts.base import Instant, Model
+from contracts.orders import OrderFacts, OrderLine, Refund
+
+from .facts import LooseRefund, Scale, Snapshot, earliest, settle
+
+_PAYMENT_RANKS = {
+    "pending": 0,
+    "authorized": 1,
+    "voided": 2,
+    "partially_paid": 3,
+    "paid": 4,
+    "partially_refunded": 5,
+    "refunded": 6,
+}
+
+
+class Rank(Model):
+    """How much a snapshot counts against another: the platform's version, its time, how far it got, its content."""
+
+    version: int
+    updated_at: Instant
+    progress: int
+    """A tie in time never takes back a payment or a cancellation."""
+    digest: str
+
+    def key(self) -> tuple[int, Instant, int, str]:
+        return self.version, self.updated_at, self.progress, self.digest
+
+
+class SeenLine(Model):
+    """A line and the rank of the snapshot that told it."""
+
+    line: OrderLine
+    rank: Rank
+
+
+class SeenRefund(Model):
+    """A refund and the rank of the snapshot that told it."""
+
+    refund: Refund
+    rank: Rank
+
+
+class OrderState(Model):
+    """All that is known of an order. A join semilattice: `join` is commutative, associative and idempotent."""
+
+    latest: Snapshot | None = None
+    rank: Rank | None = None
+    """Of `latest`."""
+    placed_at: Instant | None = None
+    paid_at: Instant | None = None
+    fulfilled_at: Instant | None = None
+    cancelled_at: Instant | None = None
+    lines: tuple[SeenLine, ...] = ()
+    refunds: tuple[SeenRefund, ...] = ()
+    loose: tuple[LooseRefund, ...] = ()
+    """Refunds told alone; they wait here for their order, and for its currency."""
+
+
+EMPTY = OrderState()
+
+
+def of_snapshot(snapshot: Snapshot) -> OrderState:
+    """The state that one snapshot alone makes."""
+    rank = Rank(
+        version=snapshot.version,
+        updated_at=snapshot.updated_at,
+        progress=_PAYMENT_RANKS[snapshot.payment] * 4
+        + 2 * (snapshot.cancelled_at is not None)
+        + (snapshot.fulfilled_at is not None),
+        digest=digest(snapshot),
+    )
+    return OrderState(
+        latest=snapshot,
+        rank=rank,
+        placed_at=snapshot.placed_at,
+        paid_at=snapshot.paid_at,
+        fulfilled_at=snapshot.fulfilled_at,
+        cancelled_at=snapshot.cancelled_at,
+        lines=_sorted_lines(SeenLine(line=line, rank=rank) for line in snapshot.lines),
+        refunds=_sorted_refunds(SeenRefund(refund=refund, rank=rank) for refund in snapshot.refunds),
+    )
+
+
+def of_refund(refund: LooseRefund) -> OrderState:
+    """The state that one refund alone makes."""
+    return OrderState(loose=(refund,))
+
+
+def join(one: OrderState, other: OrderState) -> OrderState:
+    """What both know together."""
+    newest = max((one, other), key=lambda state: (state.rank is not None, state.rank.key() if state.rank else ()))
+    return OrderState(
+        latest=newest.latest,
+        rank=newest.rank,
+        placed_at=earliest(one.placed_at, other.placed_at),
+        paid_at=earliest(one.paid_at, other.paid_at),
+        fulfilled_at=earliest(one.fulfilled_at, other.fulfilled_at),
+        cancelled_at=earliest(one.cancelled_at, other.cancelled_at),
+        lines=_sorted_lines((*one.lines, *other.lines)),
+        refunds=_sorted_refunds((*one.refunds, *other.refunds)),
+        loose=_sorted_loose((*one.loose, *other.loose)),
+    )
+
+
+def _sorted_lines(seen: Iterable[SeenLine]) -> tuple[SeenLine, ...]:
+    """Each line with the greatest quantity ever ordered; among equals as the highest rank told it."""
+    best: dict[str, SeenLine] = {}
+    for item in seen:
+        known = best.setdefault(item.line.line_id, item)
+        if (item.line.quantity, item.rank.key()) > (known.line.quantity, known.rank.key()):
+            best[item.line.line_id] = item
+    return tuple(best[line_id] for line_id in sorted(best))
+
+
+def _sorted_refunds(seen: Iterable[SeenRefund]) -> tuple[SeenRefund, ...]:
+    best: dict[str, SeenRefund] = {}
+    for item in seen:
+        known = best.setdefault(item.refund.refund_id, item)
+        if item.rank.key() > known.rank.key():
+            best[item.refund.refund_id] = item
+    return tuple(best[refund_id] for refund_id in sorted(best))
+
+
+def _sorted_loose(refunds: Iterable[LooseRefund]) -> tuple[LooseRefund, ...]:
+    best: dict[str, LooseRefund] = {}
+    for refund in refunds:
+        known = best.setdefault(refund.refund_id, refund)
+        best[refund.refund_id] = max(known, refund, key=lambda item: item.model_dump_json())
+    return tuple(best[refund_id] for refund_id in sorted(best))
+
+
+def digest(model: Model) -> str:
+    """SHA-256 of the content, in hex."""
+    return hashlib.sha256(model.model_dump_json().encode()).hexdigest()
+
+
+def render(state: OrderState) -> OrderFacts | None:
+    """The canonical order; None while no snapshot of it is known.
+
+    Scalars are the latest snapshot's; lines are as placed, those of the latest snapshot first. A refund told by a
+    snapshot counts before the same one told alone, because a snapshot is younger or says as much.
+    """
+    if state.latest is None:
+        return None
+    seen = {item.line.line_id: item.line for item in state.lines}
+    first = [line.line_id for line in state.latest.lines]
+    order = [*first, *(line_id for line_id in seen if line_id not in set(first))]
+    told = {item.refund.refund_id: item.refund for item in state.refunds}
+    scale = Scale.of(state.latest)
+    loose = [
+        settle(refund, scale, state.latest.taxes_included, seen)
+        for refund in state.loose
+        if refund.refund_id not in told
+    ]
+    return state.latest.model_copy(
+        update={
+            "placed_at": state.placed_at,
+            "paid_at": state.paid_at,
+            "fulfilled_at": state.fulfilled_at,
+            "cancelled_at": state.cancelled_at,
+            "lines": tuple(seen[line_id] for line_id in order),
+            "refunds": tuple(sorted((*told.values(), *loose), key=lambda item: (item.occurred_at, item.refund_id))),
+        }
+    )

@@ -1,0 +1,138 @@
+"""Facts of one order, in any order, number and grouping, end with the same document."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import reduce
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contracts.orders import Amount, OrderLine, Refund
+from order_ingest.domain.facts import LooseRefund, LooseRefundLine, Money, Snapshot
+from order_ingest.domain.merge import EMPTY, OrderState, join, of_refund, of_snapshot, render
+
+START = datetime(2024, 5, 1, tzinfo=UTC)
+PAYMENTS = ("pending", "authorized", "voided", "partially_paid", "paid", "partially_refunded", "refunded")
+
+
+def usd(minor: int) -> Amount:
+    return Amount(shop_minor=minor, presentment_minor=minor)
+
+
+def line(line_id: str = "a", quantity: int = 1, minor: int = 1000) -> OrderLine:
+    return OrderLine(line_id=line_id, quantity=quantity, gross=usd(minor))
+
+
+def snapshot(hours: int = 0, **fields: Any) -> Snapshot:
+    document = {
+        "source": "shop",
+        "order_id": "1",
+        "currency": "USD",
+        "presentment_currency": "USD",
+        "placed_at": START,
+        "updated_at": START + timedelta(hours=hours),
+        "payment": "pending",
+        "lines": (line(),),
+        "subtotal": usd(1000),
+        "total": usd(1000),
+    }
+    return Snapshot.model_validate(document | fields)
+
+
+def loose(refund_id: str = "r1", shop: str = "5.00") -> LooseRefund:
+    part = LooseRefundLine(line_id="a", quantity=1, subtotal=Money(shop=Decimal(shop)))
+    return LooseRefund(refund_id=refund_id, occurred_at=START + timedelta(days=1), lines=(part,))
+
+
+def merged(*facts: Snapshot | LooseRefund) -> OrderState:
+    return reduce(join, (of_snapshot(f) if isinstance(f, Snapshot) else of_refund(f) for f in facts), EMPTY)
+
+
+moments = st.integers(0, 5).map(lambda hours: START + timedelta(hours=hours))
+lines = st.builds(line, st.sampled_from("abc"), st.integers(0, 2), st.integers(0, 3))
+amounts = st.integers(0, 2).map(usd)
+refunds = st.builds(Refund, refund_id=st.sampled_from(("r1", "r2")), occurred_at=moments, paid=amounts)
+snapshots = st.builds(
+    snapshot,
+    hours=st.integers(0, 2),
+    version=st.integers(0, 1),
+    payment=st.sampled_from(PAYMENTS),
+    placed_at=moments,
+    paid_at=st.none() | moments,
+    cancelled_at=st.none() | moments,
+    fulfilled_at=st.none() | moments,
+    total=st.integers(0, 3).map(usd),
+    lines=st.lists(lines, unique_by=lambda item: item.line_id),
+    refunds=st.lists(refunds, unique_by=lambda item: item.refund_id),
+)  # fmt: skip
+looses = st.builds(loose, st.sampled_from(("r1", "r2", "r3")), st.sampled_from(("1.00", "2.00")))
+
+
+@given(facts=st.lists(snapshots | looses, min_size=1, max_size=6), data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_any_order_number_and_grouping_gives_the_same_document(
+    facts: list[Snapshot | LooseRefund], data: st.DataObject
+) -> None:
+    expected = merged(*facts)
+    again = data.draw(st.permutations([*facts, *data.draw(st.lists(st.sampled_from(facts), max_size=4))]))
+    cut = data.draw(st.integers(0, len(again)))
+    grouped = join(merged(*again[cut:]), merged(*again[:cut]))
+    assert grouped.model_dump_json() == expected.model_dump_json()
+    assert join(expected, grouped) == expected
+    stored = OrderState.model_validate_json(expected.model_dump_json())
+    assert stored == expected, "what is stored is what was known"
+    rendered, again_rendered = render(stored), render(grouped)
+    assert rendered == again_rendered
+
+
+@given(first=snapshots, second=snapshots)
+@settings(max_examples=100, deadline=None)
+def test_a_tie_never_takes_back_a_payment(first: Snapshot, second: Snapshot) -> None:
+    tie = {"version": 0, "updated_at": START}
+    paid = first.model_copy(update={**tie, "payment": "paid"})
+    other = second.model_copy(update={**tie, "payment": "pending"})
+    facts = render(merged(other, paid))
+    assert facts is not None
+    assert facts.payment == "paid"
+
+
+def test_a_refund_waits_for_its_order() -> None:
+    assert render(merged(loose())) is None
+    facts = render(merged(loose(), snapshot(currency="JPY", presentment_currency="JPY")))
+    assert facts is not None
+    assert facts.refunds[0].lines[0].subtotal == usd(5), "yen have no decimals, which the refund alone did not know"
+
+
+def test_a_refund_alone_is_brought_to_the_buyers_currency() -> None:
+    total = Amount(shop_minor=1000, presentment_minor=900)
+    facts = render(merged(snapshot(presentment_currency="EUR", total=total), loose()))
+    assert facts is not None
+    assert facts.refunds[0].lines[0].subtotal == Amount(shop_minor=500, presentment_minor=450)
+
+
+def test_a_late_snapshot_changes_no_scalar_and_still_tells_first_times() -> None:
+    late = snapshot(hours=1, payment="pending", paid_at=START, total=usd(1))
+    facts = render(merged(snapshot(hours=2, payment="paid", paid_at=START + timedelta(hours=2)), late))
+    assert facts is not None
+    assert (facts.payment, facts.total, facts.paid_at) == ("paid", usd(1000), START)
+
+
+def test_lines_stay_as_placed() -> None:
+    edited = snapshot(hours=1, lines=(line("b"), line("a", quantity=1)))
+    facts = render(merged(snapshot(lines=(line("a", quantity=3), line("c"))), edited))
+    assert facts is not None
+    assert [(item.line_id, item.quantity) for item in facts.lines] == [("b", 1), ("a", 3), ("c", 1)]
+
+
+def test_the_platforms_version_counts_before_its_clock() -> None:
+    facts = render(merged(snapshot(hours=5, version=1, total=usd(1)), snapshot(hours=1, version=2, total=usd(2))))
+    assert facts is not None
+    assert facts.total == usd(2)
+
+
+@pytest.mark.parametrize("repeat", [1, 3])
+def test_no_change_is_no_change(repeat: int) -> None:
+    facts: tuple[Snapshot | LooseRefund, ...] = (snapshot(payment="paid"), loose())
+    assert merged(*facts * repeat) == merged(*facts)
