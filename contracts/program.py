@@ -242,6 +242,10 @@ class ProgramBook:
         event = self._versions.get(program_id, {}).get(version)
         return event.document if event else None
 
+    def hash_of(self, program_id: str, version: int) -> str:
+        """The hash that version was published with. Raises KeyError if it is not known."""
+        return self._versions[program_id][version].hash
+
     def known(self, program_id: str) -> bool:
         """Any version of it was published, in force or not."""
         return program_id in self._versions
