@@ -5,9 +5,11 @@ import hashlib
 import random
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
+from asyncpg.pool import PoolConnectionProxy
 
 from .log import log
 from .settings import Settings
@@ -46,6 +48,11 @@ def is_transient(error: BaseException) -> bool:
 def pause_seconds(attempt: int, longest: float) -> float:
     """Capped exponential backoff with full jitter; `attempt` counts from 1."""
     return random.uniform(0, min(longest, 0.05 * 2 ** min(attempt, 20)))  # noqa: S311 - jitter, no secret
+
+
+def plain(connection: asyncpg.Connection | PoolConnectionProxy) -> asyncpg.Connection:
+    """A pool's connection as the connection it behaves like; asyncpg's types do not say so."""
+    return cast(asyncpg.Connection, connection)
 
 
 async def open_pool(settings: Settings, name: str) -> asyncpg.Pool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 
 import asyncpg
@@ -107,10 +108,8 @@ class Relay:
 
     async def _idle(self) -> None:
         self.wake.clear()
-        try:
+        with suppress(TimeoutError):
             await asyncio.wait_for(self.wake.wait(), self._settings.relay_poll_seconds)
-        except TimeoutError:
-            pass
 
     async def _send_some(self, connection: asyncpg.Connection) -> bool:
         """Send and delete one portion. Returns whether there was any."""

@@ -1,0 +1,163 @@
+"""Who may ask what: signed tokens (EdDSA JWT), checked on every route but health, webhooks and signed links."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+from fastapi import Depends, Path as PathParameter, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from .http import Problem
+
+Scope = Literal["store", "admin", "member"]
+SCOPES: tuple[Scope, ...] = ("store", "admin", "member")
+MEMBER_TTL_MAX = timedelta(minutes=15)
+_ISSUER, _AUDIENCE = "laurel", "laurel"
+_bearer = HTTPBearer(auto_error=False, description="A token of `laurel token create` or POST /v1/member-tokens.")
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks."""
+
+    program_id: str
+    scope: Scope
+    member_id: UUID | None
+    subject: str
+
+
+class Tokens:
+    """Signs and verifies tokens with the keys of a folder: `<key id>.pub.pem` verify, the newest `<key id>.key.pem` signs.
+
+    To rotate, add a key pair; take the old public key away when its tokens have run out.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._public: dict[str, Any] = {}
+
+    def mint(
+        self,
+        program_id: str,
+        scope: Scope,
+        *,
+        now: datetime,
+        ttl: timedelta,
+        member_id: UUID | None = None,
+        subject: str,
+    ) -> str:
+        """A signed token. Member tokens name their member and live 15 minutes at most; raises ValueError otherwise."""
+        if (scope == "member") != (member_id is not None):
+            raise ValueError("a token names a member if and only if its scope is member")
+        if ttl <= timedelta(0) or (scope == "member" and ttl > MEMBER_TTL_MAX):
+            raise ValueError(f"a member's token lives at most {MEMBER_TTL_MAX}, any token longer than nothing")
+        private = sorted(self._folder.glob("*.key.pem"))
+        if not private:
+            raise Problem(503, "No signing key", "this service has no key to sign tokens with: run laurel keys init")
+        key_id = private[-1].name.removesuffix(".key.pem")
+        claims: dict[str, Any] = {
+            "iss": _ISSUER, "aud": _AUDIENCE, "sub": subject, "iat": now, "exp": now + ttl,
+            "program": program_id, "scope": scope,
+        }  # fmt: skip
+        if member_id is not None:
+            claims["member"] = str(member_id)
+        key = load_pem_private_key(private[-1].read_bytes(), password=None)
+        return jwt.encode(claims, key, algorithm="EdDSA", headers={"kid": key_id})  # type: ignore[arg-type]
+
+    def verify(self, token: str, now: datetime) -> Principal:
+        """Who holds the token. Raises ValueError with the reason; the token itself is never in it."""
+        try:
+            key_id = str(jwt.get_unverified_header(token).get("kid", ""))
+            claims = jwt.decode(
+                token, self._key(key_id), algorithms=["EdDSA"], issuer=_ISSUER, audience=_AUDIENCE,
+                options={"require": ["exp", "iat", "sub"], "verify_exp": False, "verify_iat": False},
+            )  # fmt: skip
+            expires, scope = float(claims["exp"]), claims["scope"]
+            if expires <= now.timestamp():
+                raise ValueError("the token has run out")
+            if float(claims["iat"]) > now.timestamp() + 60:
+                raise ValueError("the token is from the future")
+            if scope not in SCOPES or (scope == "member") != ("member" in claims):
+                raise ValueError("the token's scope is unknown")
+            if scope == "member" and expires - float(claims["iat"]) > MEMBER_TTL_MAX.total_seconds():
+                raise ValueError("a member's token lives at most 15 minutes")
+            member_id = UUID(claims["member"]) if "member" in claims else None
+            return Principal(str(claims["program"]), scope, member_id, str(claims["sub"]))
+        except (jwt.PyJWTError, KeyError, TypeError) as error:
+            raise ValueError(f"the token is not valid: {type(error).__name__}") from error
+
+    def _key(self, key_id: str) -> Any:
+        path = self._folder / f"{key_id}.pub.pem"
+        if not key_id.isalnum() or not path.is_file():
+            self._public.pop(key_id, None)
+            raise jwt.InvalidKeyError("unknown key")
+        if key_id not in self._public:
+            self._public[key_id] = load_pem_public_key(path.read_bytes())
+        return self._public[key_id]
+
+
+def create_key(folder: Path, key_id: str) -> None:
+    """Make a key pair; the private key is readable by its owner alone. Raises FileExistsError for a known id."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private = Ed25519PrivateKey.generate()
+    path = folder / f"{key_id}.key.pem"
+    path.touch(mode=0o600, exist_ok=False)
+    path.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (folder / f"{key_id}.pub.pem").write_bytes(public)
+
+
+def _principal(
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> Principal:
+    if credentials is None:
+        raise Problem(401, "Token needed", "send `Authorization: Bearer …` with a token of this installation")
+    try:
+        principal: Principal = request.app.state.tokens.verify(credentials.credentials, request.app.state.clock.now())
+    except ValueError as error:
+        raise Problem(401, "Token refused", str(error)) from error
+    return principal
+
+
+def require(*scopes: Scope) -> Any:
+    """A dependency that gives the `Principal`, if its scope is one of these: 401 without a valid token, 403 otherwise."""
+
+    def check(principal: Annotated[Principal, Depends(_principal)]) -> Principal:
+        if principal.scope not in scopes:
+            raise Problem(
+                403, "Not allowed", f"this needs a token of scope {' or '.join(scopes)}, yours is {principal.scope}"
+            )
+        return principal
+
+    return Depends(_marked(check))
+
+
+def require_member() -> Any:
+    """For routes with `member_id` in the path: stores and admins read any member of their program, members themselves."""
+
+    def check(
+        principal: Annotated[Principal, Depends(_principal)], member_id: Annotated[UUID, PathParameter()]
+    ) -> Principal:
+        if principal.scope == "member" and principal.member_id != member_id:
+            raise Problem(403, "Not allowed", "a member's token reads that member alone")
+        return principal
+
+    return Depends(_marked(check))
+
+
+def _marked(check: Callable[..., Principal]) -> Callable[..., Principal]:
+    check.guards = True  # type: ignore[attr-defined]  # the test that walks all routes looks for it
+    return check

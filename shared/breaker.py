@@ -1,0 +1,63 @@
+"""The breaker: after a bad deploy a service stops itself instead of emptying a topic into its dead letters."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+
+import asyncpg
+
+from .log import log
+from .settings import Settings
+from .telemetry import BREAKER_OPEN
+
+_WINDOW_SECONDS = 60.0
+
+
+class Opened(Exception):
+    """Too many events failed within a minute."""
+
+
+class Breaker:
+    """Counts the events and failures of the last minute. Open, it stays so until an operator deletes its row."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._applied: deque[tuple[float, int, int]] = deque()
+        self.why: str | None = None
+        """Set while open."""
+
+    def applied(self, events: int, failures: int) -> None:
+        """Count a committed batch."""
+        self._applied.append((time.monotonic(), events, failures))
+
+    def check(self) -> None:
+        """Before another failure is set aside. Raises `Opened` when that would be too many."""
+        since = time.monotonic() - _WINDOW_SECONDS
+        while self._applied and self._applied[0][0] < since:
+            self._applied.popleft()
+        events = 1 + sum(item[1] for item in self._applied)
+        failures = 1 + sum(item[2] for item in self._applied)
+        if failures > self._settings.breaker_dead_letters and failures > events * self._settings.breaker_share:
+            raise Opened(f"{failures} of {events} events failed within a minute")
+
+    async def read(self, connection: asyncpg.Connection) -> None:
+        """Learn from the database whether it is open."""
+        self.why = await connection.fetchval("SELECT why FROM breaker")
+        BREAKER_OPEN.set(self.why is not None)
+
+    async def open(self, connection: asyncpg.Connection, why: str) -> None:
+        """Stop; the row survives a restart."""
+        await connection.execute(
+            "INSERT INTO breaker (opened_at, why) VALUES (now(), $1) ON CONFLICT (one) DO NOTHING", why
+        )
+        log.error("breaker opened", why=why, what_to_do="mend the cause, then laurel breaker clear")
+        self._applied.clear()
+        await self.read(connection)
+
+    async def wait(self, connection: asyncpg.Connection, alive: Callable[[], None]) -> None:
+        """Wait until an operator has closed it."""
+        while self.why is not None:
+            alive()
+            await asyncio.sleep(1.0)
+            await self.read(connection)

@@ -1,0 +1,56 @@
+"""From raw records to messages; what cannot be read becomes a failure, never an exception that takes its batch along."""
+
+from dataclasses import dataclass
+
+from aiokafka import ConsumerRecord
+from pydantic import ValidationError
+
+from contracts.base import Event
+from contracts.envelope import EnvelopeError, from_headers
+from contracts.topics import EVENTS
+
+from .dead_letters import UNKNOWN_TYPE, Failure
+from .transaction import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A record with what came of it: a message, a failure, or neither where the service does not need its type."""
+
+    record: ConsumerRecord
+    message: Message | None = None
+    failure: Failure | None = None
+
+
+def decode(record: ConsumerRecord, handled: frozenset[type[Event]], ignored: frozenset[type[Event]]) -> Decoded:
+    """Read one record."""
+    if record.value is None:
+        # A tombstone says that a key is gone; its topic's owner tells it as an event, too.
+        return Decoded(record)
+    try:
+        envelope = from_headers(record.headers)
+    except EnvelopeError as error:
+        return Decoded(record, failure=Failure("EnvelopeError", str(error)))
+    model = EVENTS.get(envelope.type)
+    if model is None or model not in handled | ignored:
+        text = f"type {envelope.type!r} is not known to this version of the service; replay it after an upgrade"
+        return Decoded(record, failure=Failure(UNKNOWN_TYPE, text, envelope.type))
+    if model in ignored:
+        return Decoded(record)
+    try:
+        data = model.model_validate_json(record.value)
+    except ValidationError as error:
+        return Decoded(record, failure=Failure("ValidationError", explain(error), envelope.type))
+    if (record.key or b"") != data.key().encode():
+        text = f"the record's key is not the {data.key()!r} that its data says"
+        return Decoded(record, failure=Failure("WrongKey", text, envelope.type))
+    return Decoded(record, Message(data, envelope, record.topic, record.partition, record.offset))
+
+
+def explain(error: ValidationError) -> str:
+    """Which fields are wrong and why, without their values: those may be personal data."""
+    parts = (
+        f"{'.'.join(str(part) for part in item['loc']) or 'value'}: {item['msg']}"
+        for item in error.errors(include_input=False, include_url=False, include_context=False)
+    )
+    return "; ".join(parts)

@@ -1,0 +1,126 @@
+"""HTTP as every service speaks it: problem details (RFC 9457), bounded bodies, trace context, one error for one fault."""
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .db import is_transient
+from .log import log
+from .telemetry import new_traceparent, read_traceparent, set_traceparent
+
+PROBLEM_TYPE = "application/problem+json"
+
+
+class Problem(Exception):
+    """What is told to a caller: a status, a title for the kind, a detail that says what to do."""
+
+    def __init__(
+        self,
+        status: int,
+        title: str,
+        detail: str,
+        *,
+        type: str = "about:blank",
+        errors: list[dict[str, Any]] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(f"{status} {title}: {detail}")
+        self.status, self.title, self.detail, self.type = status, title, detail, type
+        self.errors, self.headers = errors, headers
+
+    def response(self) -> Response:
+        """As the wire has it."""
+        body: dict[str, Any] = {"type": self.type, "title": self.title, "status": self.status, "detail": self.detail}
+        if self.errors is not None:
+            body["errors"] = self.errors
+        headers = dict(self.headers or {})
+        if self.status == 401:
+            headers.setdefault("WWW-Authenticate", "Bearer")
+        return JSONResponse(body, self.status, headers, PROBLEM_TYPE)
+
+
+async def _on_problem(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return error.response()
+
+
+async def _on_invalid(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors = [
+        {"field": ".".join(str(part) for part in item["loc"][1:]) or str(item["loc"][0]), "message": item["msg"]}
+        for item in error.errors()
+    ]
+    fields = ", ".join(item["field"] for item in errors[:5])
+    return Problem(422, "Invalid request", f"these fields are wrong: {fields}", errors=errors).response()
+
+
+async def _on_http(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return Problem(
+        error.status_code, str(error.detail), str(error.detail), headers=dict(error.headers or {})
+    ).response()
+
+
+async def _on_error(request: Request, error: Exception) -> Response:
+    if is_transient(error):
+        log.warning("request failed for now", path=request.url.path, error=repr(error))
+        return Problem(
+            503,
+            "Try again",
+            "a part that this needs is away for the moment; nothing was changed",
+            headers={"Retry-After": "1"},
+        ).response()
+    log.error("request failed", path=request.url.path, error=repr(error), exc_info=error)
+    return Problem(500, "Internal error", "this is a fault of Laurel; it is in the service's log").response()
+
+
+class _Edge:
+    """Counts the body while it streams and gives every request a trace. Pure ASGI: it costs microseconds."""
+
+    def __init__(self, app: ASGIApp, body_bytes_max: int) -> None:
+        self._app, self._max = app, body_bytes_max
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        given = headers.get(b"traceparent", b"").decode("latin-1")
+        set_traceparent(read_traceparent(given or None) or new_traceparent())
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit() or int(length) > self._max:
+            await self._too_large()(scope, receive, send)
+            return
+        seen = 0
+
+        async def counted() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self._max:
+                raise self._problem()
+            return message
+
+        await self._app(scope, counted, send)
+
+    def _problem(self) -> Problem:
+        return Problem(413, "Too large", f"a body has at most {self._max} bytes here")
+
+    def _too_large(self) -> Response:
+        return self._problem().response()
+
+
+def create_app(title: str, *, body_bytes_max: int) -> FastAPI:
+    """An application with the handlers above; the caller adds routes."""
+    app = FastAPI(title=f"Laurel {title}", version="1", docs_url="/docs", redoc_url=None, openapi_url="/openapi.json")
+    app.add_exception_handler(Problem, _on_problem)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http)
+    for kind in (Exception, OSError, TimeoutError):
+        app.add_exception_handler(kind, _on_error)
+    app.add_middleware(_Edge, body_bytes_max=body_bytes_max)
+    return app

@@ -1,0 +1,196 @@
+"""The process of one service: everything started in order, everything stopped in order."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+from faststream.kafka import KafkaBroker
+
+from .bus import Shell
+from .db import MIGRATIONS, missing_migrations, pause_seconds, plain
+from .health import Health
+from .http import create_app
+from .kafka import ReferenceReader, cluster_id, subscribe, wait_for_topics
+from .log import log
+from .outbox import Relay
+from .replay import replay_some
+from .service import Context, Service, every
+from .sweeper import Sweeper
+
+_MEASURE_SECONDS = 5.0
+_STOPPED_SECONDS = 2.0
+
+
+class Process:
+    """Runs a service until SIGTERM or SIGINT."""
+
+    def __init__(self, context: Context, service: Service, migrations: Path) -> None:
+        self.context, self.service = context, service
+        self.migrations: Sequence[Path] = (MIGRATIONS, migrations)
+        settings = context.settings
+        self.relay = Relay(settings, service.name)
+        context.committed = self.relay.wake.set
+        self.reader = (
+            ReferenceReader(settings, service.name, service.reference, time.monotonic) if service.reference else None
+        )
+        self.shell = self._build_shell() if service.consumes else None
+        self.health = Health(context, self.migrations, self.shell, self.relay, self.reader)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._broker: KafkaBroker | None = None
+
+    def _build_shell(self) -> Shell:
+        service, settings = self.service, self.context.settings
+
+        async def process(tx, batch):  # type: ignore[no-untyped-def]
+            if self.reader is not None and not self.reader.current:
+                raise TimeoutError("the reference topic's end was not confirmed lately")
+            await service.process(tx, batch)
+
+        return Shell(
+            settings, self.context.clock, service.name,
+            consumes=service.consumes, process=process, handled=service.handled, ignored=service.ignored,
+            committed=self.relay.wake.set, cluster_id=lambda: cluster_id(settings),
+        )  # fmt: skip
+
+    def app(self) -> FastAPI:
+        """The service's HTTP application."""
+        app = create_app(self.service.name, body_bytes_max=self.context.settings.http_body_bytes_max)
+        app.state.tokens, app.state.clock = self.context.tokens, self.context.clock
+        self.health.add_routes(app)
+        if self.service.routes is not None:
+            app.include_router(self.service.routes)
+        return app
+
+    async def run(self) -> None:
+        """Start, serve, stop."""
+        stopping = self.context.stopping
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopping.set)
+        server = self._server()
+        self._start("http", server.serve)
+        self._start("start", self._start_parts)
+        await stopping.wait()
+        log.info("stopping")
+        await self._stop(server)
+
+    def _server(self) -> uvicorn.Server:
+        settings = self.context.settings
+        config = uvicorn.Config(
+            self.app(), host=settings.http_host, port=settings.http_port, log_config=None, access_log=False,
+            limit_concurrency=1000, timeout_keep_alive=15, h11_max_incomplete_event_size=64 * 1024,
+            timeout_graceful_shutdown=10, server_header=False,
+        )  # fmt: skip
+        server = uvicorn.Server(config)
+        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+        return server
+
+    def _start(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        async def guarded() -> None:
+            try:
+                await work()
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:
+                # A part that ends by an error takes the process along: half a service helps nobody.
+                log.error("part failed, the process stops", part=name, error=repr(error), exc_info=error)
+                self.failed = True
+                self.context.stopping.set()
+
+        self._tasks.append(asyncio.create_task(guarded(), name=name))
+
+    failed = False
+
+    async def _start_parts(self) -> None:
+        context, service = self.context, self.service
+        await context.open()
+        await self._wait_for_migrations()
+        loops: dict[str, tuple[float, Callable[[], Awaitable[bool]]]] = {
+            "measure": (_MEASURE_SECONDS, self.health.measure)
+        }
+        for task in service.tasks:
+            self._start(f"task-{getattr(task, '__name__', 'loop')}", task)
+        self._start("relay", lambda: self.relay.run(context.stopping))
+        if self.reader is not None:
+            reader = self.reader
+            self._start("reference", lambda: reader.run(context.stopping))
+        if self.shell is not None:
+            await self._start_consuming(self.shell)
+            loops["replay"] = (1.0, self._replay)
+            loops["stopped"] = (_STOPPED_SECONDS, self._look_at_stopped)
+            if service.sweep is not None:
+                sweeper = Sweeper(self.shell, service.sweep, context.clock, service.name, self.relay.wake.set)
+                loops["sweep"] = (context.settings.sweep_seconds, self._current_only(sweeper.run_once))
+        for name, (seconds, work) in loops.items():
+            self._start(name, lambda n=name, s=seconds, w=work: every(context, n, seconds=s, work=w))  # type: ignore[misc]
+        log.info("started", http_port=context.settings.http_port)
+
+    async def _wait_for_migrations(self) -> None:
+        attempt = 0
+        while not self.context.stopping.is_set():
+            async with self.context.pool.acquire() as connection:
+                missing = await missing_migrations(plain(connection), self.migrations)
+            if not missing:
+                return
+            attempt += 1
+            log.warning("waiting for migrations", missing=missing, what_to_do="laurel migrate")
+            await asyncio.sleep(0.2 + pause_seconds(attempt, 3.0))
+
+    async def _start_consuming(self, shell: Shell) -> None:
+        topics = [topic.name for topic in self.service.consumes]
+        await wait_for_topics(self.context.settings, topics, self.context.stopping)
+        if self.reader is not None:
+            await self.reader.ready.wait()
+        async with shell.connection() as connection:
+            await shell.breaker.read(connection)
+        broker = subscribe(self.context.settings, self.service.name, self.service.consumes, shell)
+        attempt = 0
+        while not self.context.stopping.is_set():
+            try:
+                await broker.start()
+                self._broker = broker
+                return
+            except OSError as error:
+                attempt += 1
+                log.warning("waiting for Kafka", error=repr(error), attempt=attempt)
+                await asyncio.sleep(0.2 + pause_seconds(attempt, 3.0))
+
+    def _current_only(self, work: Callable[[], Awaitable[bool]]) -> Callable[[], Awaitable[bool]]:
+        async def guarded() -> bool:
+            if self.reader is not None and not self.reader.current:
+                return False
+            return await work()
+
+        return guarded
+
+    async def _replay(self) -> bool:
+        service = self.service
+        return await replay_some(self.context, service.process, service.handled, service.ignored)
+
+    async def _look_at_stopped(self) -> bool:
+        """Go on with partitions that an operator has accepted."""
+        shell = self.shell
+        if shell is not None and shell.stopped:
+            async with shell.lock:
+                await shell.settle(set(shell.stopped))
+        return False
+
+    async def _stop(self, server: uvicorn.Server) -> None:
+        """No new work, the running batch ends, the outbox is drained, everything closes."""
+        server.should_exit = True
+        if self._broker is not None:
+            await self._broker.stop()
+        for wake in [self.relay.wake, *self.context.wakes()]:
+            wake.set()
+        _, pending = await asyncio.wait(self._tasks, timeout=15.0)
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+        if self.shell is not None:
+            await self.shell.close()
+        await self.context.close()
+        log.info("stopped")

@@ -1,0 +1,133 @@
+"""A service: what it consumes, serves and does by the clock, and what its process has."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import asyncpg
+from fastapi import APIRouter
+
+from contracts.base import Event
+from contracts.topics import Topic
+
+from .access import Tokens
+from .clock import Clock, SystemClock
+from .db import TRANSIENT, Retry, is_transient, open_pool, pause_seconds, plain
+from .kafka import Reference
+from .log import log
+from .settings import Settings
+from .sweeper import Sweep
+from .telemetry import LOOP_ERRORS, RETRIES
+from .transaction import Process, Transaction
+
+T = TypeVar("T")
+
+
+class Context:
+    """What one process of a service has: its database, clock, tokens and settings."""
+
+    def __init__(self, name: str, settings: Settings, clock: Clock | None = None) -> None:
+        self.name, self.settings = name, settings
+        self.clock: Clock = clock or SystemClock()
+        self.tokens = Tokens(settings.keys_dir)
+        self.stopping = asyncio.Event()
+        self.committed: Callable[[], None] = lambda: None
+        """Called after a commit that left something in the outbox."""
+        self._pool: asyncpg.Pool | None = None
+        self._wakes: dict[str, asyncio.Event] = {}
+
+    @property
+    def pool(self) -> asyncpg.Pool:
+        """The pool. Raises ConnectionError while the database has not been reached yet."""
+        if self._pool is None:
+            raise ConnectionError("the database was not reached yet")
+        return self._pool
+
+    async def open(self) -> None:
+        """Reach the database, however long it takes."""
+        self._pool = await open_pool(self.settings, self.name)
+
+    async def close(self) -> None:
+        """Close the pool; connections that do not end are cut."""
+        if self._pool is not None:
+            try:
+                await asyncio.wait_for(self._pool.close(), 5.0)
+            except (TimeoutError, *TRANSIENT):
+                self._pool.terminate()
+
+    def wake(self, name: str) -> asyncio.Event:
+        """The event that makes the loop of this name run at once."""
+        return self._wakes.setdefault(name, asyncio.Event())
+
+    def wakes(self) -> list[asyncio.Event]:
+        """All events of loops."""
+        return list(self._wakes.values())
+
+    async def execute(self, work: Callable[[Transaction], Awaitable[T]], *, tries: int = 5) -> T:
+        """Do `work` in a transaction of its own, with its outgoing events. It may run several times; the last error is raised."""
+        attempt = 0
+        while True:
+            try:
+                async with self.pool.acquire(timeout=self.settings.connect_timeout_seconds) as connection:
+                    async with connection.transaction():
+                        tx = Transaction(plain(connection), self.clock.now(), self.name)
+                        result = await work(tx)
+                        published = await tx.flush()
+                if published:
+                    self.committed()
+                return result
+            except Exception as error:
+                attempt += 1
+                if attempt >= tries or not is_transient(error):
+                    raise
+                RETRIES.labels(type(error).__name__).inc()
+                # Work that collided with other work is done again at once; a lost connection gets time to come back.
+                await asyncio.sleep(0 if isinstance(error, Retry) else pause_seconds(attempt, 0.5))
+
+    async def read(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+        """Read in one consistent view."""
+        async with self.pool.acquire(timeout=self.settings.connect_timeout_seconds) as connection:
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                return await work(plain(connection))
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service; see `build` in each `app.py`."""
+
+    name: str
+    consumes: tuple[Topic, ...]
+    """In order of priority within a batch."""
+    process: Process
+    handled: frozenset[type[Event]]
+    ignored: frozenset[type[Event]] = frozenset()
+    reference: Reference | None = None
+    routes: APIRouter | None = None
+    sweep: Sweep | None = None
+    tasks: tuple[Callable[[], Awaitable[None]], ...] = field(default=())
+
+
+async def every(context: Context, name: str, *, seconds: float, work: Callable[[], Awaitable[bool]]) -> None:
+    """Call `work` until the process stops: again at once while it returns True, else after `seconds` or a wake-up."""
+    wake = context.wake(name)
+    attempt = 0
+    while not context.stopping.is_set():
+        pause = seconds
+        try:
+            wake.clear()
+            if await work():
+                pause = 0.0
+            attempt = 0
+        except Exception as error:
+            attempt += 1
+            pause = min(0.1 + pause_seconds(attempt, 10.0), 10.0)
+            LOOP_ERRORS.labels(name).inc()
+            if is_transient(error):
+                log.warning("loop is tried again", loop=name, error=repr(error), attempt=attempt)
+            else:
+                log.error("loop failed", loop=name, error=repr(error), exc_info=error)
+        if pause:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(wake.wait(), pause)
