@@ -1,0 +1,113 @@
+"""Events in, messages to be sent out: load → decide → save."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from contracts.base import Event
+from contracts.members import ContactChangedV1, MemberChangedV1
+from contracts.points import (
+    PointsActivatedV1,
+    PointsClawedBackV1,
+    PointsExpiredV1,
+    PointsGrantedV1,
+    PointsRedeemedV1,
+)
+from contracts.referrals import ReferralCodeAssignedV1, ReferralConfirmedV1, ReferralRejectedV1, ReferralReversedV1
+from contracts.rewards import RewardIssuedV1
+from contracts.tiers import StandingChangedV1
+from shared.transaction import Message, Transaction
+
+from . import store
+from .domain import calls
+from .domain.calls import Call
+from .domain.world import Recipient, World
+
+
+async def process(too_old: timedelta, tx: Transaction, batch: list[Message]) -> None:
+    """One batch, in one transaction. Nothing is sent here: the loops of `mailer` and `webhook` do that later."""
+    world = await store.load(tx, batch, oldest=tx.now - too_old)
+    for message in batch:
+        HANDLERS[type(message.data)](world, message)
+    await store.save(tx, world)
+
+
+def _contact(world: World, message: Message) -> None:
+    event = message.data
+    assert isinstance(event, ContactChangedV1)
+    recipient = world.recipients[event.member_id]
+    if event.version <= recipient.contact_version:
+        return
+    recipient.contact_version, recipient.email = event.version, event.email
+    recipient.first_name, recipient.last_name = event.first_name, event.last_name
+    recipient.changed = True
+    world.wake(recipient)
+
+
+def _member(world: World, message: Message) -> None:
+    event = message.data
+    assert isinstance(event, MemberChangedV1)
+    recipient = world.recipients[event.member_id]
+    if event.version <= recipient.version:
+        return
+    joined = event.status == "member" and recipient.status != "member"
+    recipient.version, recipient.status, recipient.locale = event.version, event.status, event.locale
+    recipient.changed = True
+    if joined:
+        _note(world, message, recipient, calls.welcome(event))
+
+
+def _code(world: World, message: Message) -> None:
+    event = message.data
+    assert isinstance(event, ReferralCodeAssignedV1)
+    recipient = world.recipients[event.member_id]
+    if recipient.referral_code is None:
+        recipient.referral_code, recipient.changed = event.code, True
+        world.wake(recipient)
+
+
+def _granted(world: World, message: Message) -> None:
+    event = message.data
+    assert isinstance(event, PointsGrantedV1)
+    _note(world, message, world.recipients[event.member_id], calls.granted(event))
+
+
+def _standing(world: World, message: Message) -> None:
+    event = message.data
+    assert isinstance(event, StandingChangedV1)
+    _note(world, message, world.recipients[event.member_id], calls.upgraded(event))
+
+
+def _reward(world: World, message: Message) -> None:
+    event = message.data
+    assert isinstance(event, RewardIssuedV1)
+    recipient = world.recipients[event.member_id]
+    _note(world, message, recipient, calls.coupon(event))
+    if event.program_id in world.endpoints:
+        _note(world, message, recipient, calls.reward_issued(event))
+
+
+def _note(world: World, message: Message, recipient: Recipient, call: Call | None) -> None:
+    if call is not None:
+        envelope = message.envelope
+        world.call(call, recipient, envelope.id, envelope.correlation_id, envelope.traceparent)
+
+
+HANDLERS: dict[type[Event], Callable[[World, Message], None]] = {
+    ContactChangedV1: _contact,
+    MemberChangedV1: _member,
+    ReferralCodeAssignedV1: _code,
+    PointsGrantedV1: _granted,
+    StandingChangedV1: _standing,
+    RewardIssuedV1: _reward,
+}
+IGNORED: frozenset[type[Event]] = frozenset(
+    {
+        PointsActivatedV1,
+        PointsExpiredV1,
+        PointsClawedBackV1,
+        PointsRedeemedV1,
+        ReferralConfirmedV1,
+        ReferralRejectedV1,
+        ReferralReversedV1,
+    }
+)

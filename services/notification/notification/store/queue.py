@@ -1,0 +1,143 @@
+"""Messages on their way: claimed under a lease, then finished, or put back for later."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+from uuid import UUID
+
+import asyncpg
+
+from contracts.ids import derived_id
+from contracts.notifications import (
+    NotificationEvent,
+    NotificationFailedV1,
+    NotificationSentV1,
+    NotificationSuppressedV1,
+)
+from shared.transaction import Cause, Transaction
+
+from ..domain.calls import Channel
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A message that this process alone may send until its lease ends, with its recipient as known now."""
+
+    message_id: UUID
+    program_id: str
+    member_id: UUID
+    event_id: UUID
+    template: str
+    parameters: str
+    recorded_at: datetime
+    created_at: datetime
+    correlation_id: str
+    traceparent: str | None
+    attempts: int
+    """This one counted."""
+    member_locale: str | None
+    email: str | None
+    first_name: str | None
+    referral_code: str | None
+    opted_out_at: datetime | None
+
+
+async def claim(tx: Transaction, channel: Channel, *, limit: int, lease: timedelta) -> list[Claimed]:
+    """Take messages that are due, oldest first, for the length of `lease`: a process that dies gives them back by that.
+
+    Messages of a program whose endpoint is disabled wait until it is enabled.
+    """
+    rows = await tx.connection.fetch(
+        """WITH taken AS MATERIALIZED (
+               SELECT message_id FROM messages
+               WHERE state = 'due' AND channel = $1 AND next_attempt_at <= $2
+                 AND ($1 = 'email' OR program_id IN (SELECT program_id FROM endpoints WHERE enabled))
+               ORDER BY next_attempt_at LIMIT $4 FOR UPDATE SKIP LOCKED)
+           UPDATE messages m SET attempts = m.attempts + 1, next_attempt_at = $2 + $3::interval
+           FROM taken, members r WHERE m.message_id = taken.message_id AND r.member_id = m.member_id
+           RETURNING m.message_id, m.program_id, m.member_id, m.event_id, m.template, m.parameters, m.recorded_at,
+               m.created_at, m.correlation_id, m.traceparent, m.attempts, r.locale AS member_locale, r.email,
+               r.first_name, r.referral_code, r.opted_out_at""",
+        channel,
+        tx.now,
+        lease,
+        limit,
+    )
+    return sorted((Claimed(**dict(row)) for row in rows), key=lambda one: (one.created_at, one.message_id))
+
+
+async def finish(
+    tx: Transaction,
+    message: Claimed,
+    channel: Channel,
+    state: Literal["sent", "suppressed", "failed"],
+    *,
+    reason: str | None = None,
+    locale: str | None = None,
+) -> None:
+    """Close the message and say so on the topic; nothing happens if it is closed already."""
+    await tx.connection.fetchval("SELECT 1 FROM members WHERE member_id = $1 FOR UPDATE", message.member_id)
+    tx.mark_locked([message.member_id])
+    closed = await tx.connection.fetchval(
+        """UPDATE messages SET state = $2, reason = $3, locale = $4, finished_at = $5, next_attempt_at = NULL,
+               parameters = CASE $2 WHEN 'failed' THEN parameters ELSE '{}' END
+           WHERE message_id = $1 AND state = 'due' RETURNING true""",
+        message.message_id,
+        state,
+        reason,
+        locale,
+        tx.now,
+    )
+    if closed:
+        _publish(tx, message, channel, state, reason, locale)
+
+
+def _publish(
+    tx: Transaction, message: Claimed, channel: Channel, state: str, reason: str | None, locale: str | None
+) -> None:
+    facts = {
+        "program_id": message.program_id,
+        "member_id": message.member_id,
+        "message_id": message.message_id,
+        "event_id": message.event_id,
+        "channel": channel,
+        "template": message.template,
+        "locale": locale,
+        "occurred_at": tx.now,
+        "reason": reason,
+    }
+    types: dict[str, type[NotificationEvent]] = {
+        "sent": NotificationSentV1,
+        "suppressed": NotificationSuppressedV1,
+        "failed": NotificationFailedV1,
+    }
+    event = types[state].model_validate(facts)
+    tx.publish(
+        event,
+        id=derived_id(message.recorded_at, event.TYPE, message.message_id),
+        time=tx.now,
+        cause=Cause(message.correlation_id, str(message.event_id), message.traceparent),
+    )
+
+
+async def put_back(tx: Transaction, later: list[tuple[UUID, datetime]], *, reason: str) -> None:
+    """Try each again at its time; `reason` is what went wrong, for people."""
+    later = sorted(later)
+    await tx.connection.execute(
+        """UPDATE messages m SET next_attempt_at = n.at, reason = $3
+           FROM unnest($1::uuid[], $2::timestamptz[]) n (message_id, at)
+           WHERE m.message_id = n.message_id AND m.state = 'due'""",
+        [message_id for message_id, _ in later],
+        [at for _, at in later],
+        reason,
+    )
+
+
+async def oldest_due(connection: asyncpg.Connection, now: datetime) -> dict[str, datetime]:
+    """By channel, when the longest waiting message was called for. What waits for an address does not count."""
+    rows = await connection.fetch(
+        """SELECT channel, min(created_at) AS at FROM messages
+           WHERE state = 'due' AND (attempts > 0 OR next_attempt_at <= $1) GROUP BY channel""",
+        now,
+    )
+    return {row["channel"]: row["at"] for row in rows}

@@ -1,0 +1,198 @@
+"""Outgoing webhooks: Standard Webhooks signatures, the guard against inner addresses, and the loop that sends."""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import ipaddress
+import json
+import random
+import socket
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+import httpx
+
+from shared.log import log
+from shared.service import Context
+from shared.telemetry import counter
+from shared.transaction import Transaction
+
+from .domain.backoff import webhook_delay
+from .store import endpoints, queue
+
+IN_FLIGHT_MAX = 8
+TRY_SECONDS_MAX = 20.0
+LEASE = timedelta(seconds=40)
+ANSWER_BYTES_MAX = 64 * 1024
+TIMEOUT = httpx.Timeout(10.0, connect=5.0)
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+WEBHOOKS = counter("webhooks", "Tries to hand a message to an endpoint.", ("outcome",))
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class RefusedError(Exception):
+    """The endpoint must not be called; the text says why."""
+
+
+def sign(secrets: list[str], message_id: str, timestamp: int, body: bytes) -> str:
+    """The header `webhook-signature`: `v1,` and base64 of HMAC-SHA256 of `id.timestamp.body`, once per secret.
+
+    Source: Standard Webhooks specification, "Signature scheme".
+    """
+    signed = f"{message_id}.{timestamp}.".encode() + body
+    keys = [base64.b64decode(secret.removeprefix("whsec_")) for secret in secrets]
+    return " ".join("v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode() for key in keys)
+
+
+def check_url(url: str, allow_hosts: frozenset[str]) -> str:
+    """The host of a URL that may be an endpoint. Raises RefusedError; hosts that are allowed by name may be http."""
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise RefusedError(f"{url!r}: {error}") from error
+    if not parts.hostname or parts.scheme not in ("https", "http"):
+        raise RefusedError(f"{url!r} is no http(s) URL")
+    if parts.username or parts.password:
+        raise RefusedError("an endpoint's URL must not hold credentials; receivers check the signature")
+    if parts.scheme != "https" and parts.hostname not in allow_hosts:
+        raise RefusedError(f"{url!r} must be https, or its host named in LAUREL_WEBHOOK_ALLOW_HOSTS")
+    return parts.hostname
+
+
+def is_public(address: Address) -> bool:
+    """Whether the address is of the open internet; addresses that wrap another count as what they wrap."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return is_public(address.ipv4_mapped)
+        if address.sixtofour is not None or address.teredo is not None or address in _NAT64:
+            return False
+    return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
+
+
+async def pin(url: str, allow_hosts: frozenset[str]) -> tuple[httpx.URL, str]:
+    """The URL with the address to connect to instead of its host, and the host. Resolved once, so that a name that
+    answers differently the second time gains nothing. Raises RefusedError, or OSError when the name does not resolve."""
+    host = check_url(url, allow_hosts)
+    found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
+    if host not in allow_hosts and not all(is_public(address) for address in addresses):
+        raise RefusedError(f"{host} leads to an inner address; name it in LAUREL_WEBHOOK_ALLOW_HOSTS if that is meant")
+    return httpx.URL(url).copy_with(host=str(addresses[0])), host
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a try came to: a status, or an error instead; seconds that the receiver asked to wait."""
+
+    status: int | None
+    error: str | None = None
+    retry_after: float | None = None
+
+    @property
+    def text(self) -> str:
+        return self.error or f"HTTP {self.status}"
+
+
+async def post(
+    client: httpx.AsyncClient,
+    url: str,
+    headers: dict[str, str],
+    body: bytes,
+    *,
+    allow_hosts: frozenset[str],
+    now: datetime,
+) -> Answer:
+    """One try. Redirects are not followed; of the answer no more is read than there is reason to."""
+    try:
+        async with asyncio.timeout(TRY_SECONDS_MAX):
+            target, host = await pin(url, allow_hosts)
+            port = "" if target.port is None else f":{target.port}"
+            request = client.build_request(
+                "POST", target, content=body, headers=headers | {"host": host + port}, extensions={"sni_hostname": host}
+            )
+            response = await client.send(request, stream=True, follow_redirects=False)
+            try:
+                await _drain(response)
+            finally:
+                await response.aclose()
+            return Answer(response.status_code, retry_after=_retry_after(response.headers.get("retry-after", ""), now))
+    except (RefusedError, OSError, UnicodeError, httpx.HTTPError, httpx.InvalidURL) as error:
+        return Answer(None, f"{type(error).__name__}: {error}"[:255])
+
+
+async def _drain(response: httpx.Response) -> None:
+    size = 0
+    async for chunk in response.aiter_raw():
+        size += len(chunk)
+        if size > ANSWER_BYTES_MAX:
+            return
+
+
+def _retry_after(value: str, now: datetime) -> float | None:
+    """Seconds, from a number of them or a date; None for anything else."""
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    try:
+        return (parsedate_to_datetime(value).astimezone(UTC) - now).total_seconds()
+    except (ValueError, OverflowError):
+        return None
+
+
+async def send_due(context: Context, client: httpx.AsyncClient, allow_hosts: frozenset[str]) -> bool:
+    """Claim what is due and try each once. True when there may be more."""
+
+    async def claim(tx: Transaction) -> list[tuple[queue.Claimed, endpoints.Target]]:
+        claimed = await queue.claim(tx, "webhook", limit=IN_FLIGHT_MAX, lease=LEASE)
+        found = await endpoints.targets(tx.connection, [one.program_id for one in claimed], now=tx.now)
+        return [(one, found[one.program_id]) for one in claimed]
+
+    work = await context.execute(claim)
+    await asyncio.gather(*(_try(context, client, allow_hosts, *one) for one in work))
+    return len(work) == IN_FLIGHT_MAX
+
+
+async def _try(
+    context: Context,
+    client: httpx.AsyncClient,
+    allow_hosts: frozenset[str],
+    message: queue.Claimed,
+    target: endpoints.Target,
+) -> None:
+    now = context.clock.now()
+    event = {
+        "type": message.template,
+        "timestamp": message.recorded_at.isoformat(),
+        "data": json.loads(message.parameters),
+    }
+    body = json.dumps(event, ensure_ascii=False).encode()
+    headers = {
+        "content-type": "application/json",
+        "user-agent": "Laurel",
+        "webhook-id": str(message.message_id),
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": sign(target.secrets, str(message.message_id), int(now.timestamp()), body),
+        "x-correlation-id": message.correlation_id,
+    }
+    if message.traceparent:
+        headers["traceparent"] = message.traceparent
+    answer = await post(client, target.url, headers, body, allow_hosts=allow_hosts, now=now)
+    await context.execute(lambda tx: _record(tx, message, answer))
+
+
+async def _record(tx: Transaction, message: queue.Claimed, answer: Answer) -> None:
+    if answer.status is not None and 200 <= answer.status < 300:
+        WEBHOOKS.labels("accepted").inc()
+        await queue.finish(tx, message, "webhook", "sent")
+        return
+    delay = webhook_delay(message.attempts, random.random(), answer.retry_after)
+    WEBHOOKS.labels("refused").inc()
+    log.warning("webhook not accepted", program_id=message.program_id, attempts=message.attempts, reason=answer.text)
+    if answer.status == httpx.codes.GONE or delay is None:
+        await queue.finish(tx, message, "webhook", "failed", reason=answer.text[:255])
+        await endpoints.disable(tx, message.program_id, f"after {message.attempts} tries: {answer.text}")
+    else:
+        await queue.put_back(tx, [(message.message_id, tx.now + delay)], reason=answer.text)
