@@ -1,0 +1,1 @@
+"""Standings: which tier a member has, since when, and until when without new orders."""

@@ -1,0 +1,159 @@
+"""What a member's tier is, since when, until when, and what is missing for the next one."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict
+
+from contracts.program import Level, Program, ProgramBook
+from shared.access import Principal, require_member
+from shared.http import Problem
+from shared.service import Context
+
+from . import store
+from .domain.standing import Fact, held_after, intervals, points_after
+
+MemberReader = Annotated[Principal, require_member()]
+
+
+class _View(BaseModel):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class TierView(_View):
+    """A tier and its names by language."""
+
+    id: str
+    name: dict[str, str]
+
+
+class NextTier(TierView):
+    """The tier above."""
+
+    threshold: int
+    missing: int
+    """Tier points that it still takes."""
+
+
+class Upcoming(_View):
+    """What happens without new orders."""
+
+    tier: TierView
+    starts_at: datetime
+    valid_until: datetime | None
+
+
+class StandingView(_View):
+    """Where a member stands at `at`."""
+
+    member_id: UUID
+    program_version: int
+    at: datetime
+    tier: TierView
+    since: datetime | None
+    """Nothing: the lowest tier, from the beginning."""
+    valid_until: datetime | None
+    """Until then without new orders; nothing: for ever."""
+    tier_points: int
+    """Counted over the last `window_months` months."""
+    window_months: int
+    next_tier: NextTier | None
+    """Nothing: this is the highest."""
+    upcoming: list[Upcoming]
+
+
+class ChangeView(_View):
+    """An announcement: of a new tier, or (`unchanged`) of other dates."""
+
+    version: int
+    program_version: int
+    change: str
+    from_tier_id: str
+    to_tier_id: str
+    tier_points: int
+    occurred_at: datetime
+    recorded_at: datetime
+
+
+class History(_View):
+    """A page of changes, newest first."""
+
+    changes: list[ChangeView]
+    next_before: int | None
+    """For the next page, as `before`; nothing: this is the last."""
+
+
+def routes(context: Context, programs: ProgramBook) -> APIRouter:
+    """The routes; a member's token reads that member alone."""
+    router = APIRouter()
+
+    @router.get("/v1/members/{member_id}/tier", summary="A member's tier, and what is missing for the next")
+    async def tier(member_id: UUID, principal: MemberReader) -> StandingView:
+        facts = await context.read(lambda connection: store.read_facts(connection, principal.program_id, member_id))
+        if facts is None:
+            raise _unknown(member_id)
+        now = context.clock.now()
+        program = programs.in_force(principal.program_id, now)
+        if program is None:
+            raise Problem(409, "No program in force", f"No version of program {principal.program_id} is in force yet.")
+        return _standing(member_id, facts, program, now)
+
+    @router.get("/v1/members/{member_id}/tier/history", summary="Every change of a member's standing, newest first")
+    async def history(
+        member_id: UUID,
+        principal: MemberReader,
+        before: Annotated[int | None, Query(ge=1, description="Only versions below this one.")] = None,
+        limit: Annotated[int, Query(ge=1, le=100)] = 50,
+    ) -> History:
+        rows = await context.read(
+            lambda connection: store.read_changes(
+                connection, principal.program_id, member_id, before=before, limit=limit + 1
+            )
+        )
+        if rows is None:
+            raise _unknown(member_id)
+        page = [ChangeView(**dict(row)) for row in rows[:limit]]
+        return History(changes=page, next_before=page[-1].version if len(rows) > limit else None)
+
+    return router
+
+
+def _unknown(member_id: UUID) -> Problem:
+    return Problem(404, "Unknown member", f"The program has no member {member_id}.")
+
+
+def _standing(member_id: UUID, facts: list[Fact], program: Program, now: datetime) -> StandingView:
+    ladder = program.tiers
+    standing = intervals(facts, ladder, program.time_zone)
+    held = held_after(standing, now)
+    level = ladder.level(held.tier_id if held else None)
+    coming = [item for item in standing if item.starts_at > now]
+    points = points_after(facts, now, ladder, program.time_zone)
+    return StandingView(
+        member_id=member_id,
+        program_version=program.version,
+        at=now,
+        tier=_tier(level),
+        since=held.starts_at if held else None,
+        valid_until=held.valid_until if held else coming[0].starts_at if coming else None,
+        tier_points=points,
+        window_months=ladder.window_months,
+        next_tier=_next(program, level, points),
+        upcoming=[
+            Upcoming(tier=_tier(ladder.level(item.tier_id)), starts_at=item.starts_at, valid_until=item.valid_until)
+            for item in coming
+        ],
+    )
+
+
+def _tier(level: Level) -> TierView:
+    return TierView(id=level.id, name=level.name)
+
+
+def _next(program: Program, level: Level, points: int) -> NextTier | None:
+    above = next((item for item in program.tiers.levels if item.threshold > level.threshold), None)
+    if above is None:
+        return None
+    return NextTier(id=above.id, name=above.name, threshold=above.threshold, missing=above.threshold - points)

@@ -1,0 +1,25 @@
+"""Wiring: what the tier service consumes, publishes and serves."""
+
+from functools import partial
+
+from contracts.program import ProgramBook
+from contracts.topics import MEMBERS, POINTS_TOPIC, PROGRAMS, TIER
+from shared.kafka import Reference
+from shared.service import Context, Service
+
+from . import api, handlers
+
+
+def build(context: Context) -> Service:
+    """The service around one process's resources."""
+    programs = ProgramBook()
+    return Service(
+        name=TIER,
+        consumes=(MEMBERS, POINTS_TOPIC),
+        process=partial(handlers.process, programs),
+        handled=frozenset(handlers.HANDLERS),
+        ignored=handlers.IGNORED,
+        reference=Reference(PROGRAMS, programs.add),
+        routes=api.routes(context, programs),
+        sweep=partial(handlers.sweep, programs),
+    )
