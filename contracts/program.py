@@ -198,8 +198,12 @@ class Program(Strict):
         return ZoneInfo(self.zone)
 
     def hash(self) -> str:
-        """SHA-256 of the canonical JSON, in hex: two versions with one number and another hash are a fault."""
-        document = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        """SHA-256 of the canonical JSON, in hex: two versions with one number and another hash are a fault.
+
+        What is at its default is left out, so that a field added to the models later changes no hash.
+        """
+        values = self.model_dump(mode="json", exclude_defaults=True)
+        document = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(document.encode()).hexdigest()
 
 
