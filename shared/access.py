@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
     load_pem_public_key,
 )
-from fastapi import Depends, Path as PathParameter, Request
+from fastapi import Depends, Request
+from fastapi import Path as PathParameter
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from .http import Problem
@@ -40,7 +41,7 @@ class Principal:
 
 
 class Tokens:
-    """Signs and verifies tokens with the keys of a folder: `<key id>.pub.pem` verify, the newest `<key id>.key.pem` signs.
+    """Signs and verifies tokens. In its folder each `<key id>.pub.pem` verifies, the newest `<key id>.key.pem` signs.
 
     To rotate, add a key pair; take the old public key away when its tokens have run out.
     """
@@ -133,7 +134,7 @@ def _principal(
 
 
 def require(*scopes: Scope) -> Any:
-    """A dependency that gives the `Principal`, if its scope is one of these: 401 without a valid token, 403 otherwise."""
+    """Gives the `Principal`, if its scope is one of these: 401 without a valid token, else 403."""
 
     def check(principal: Annotated[Principal, Depends(_principal)]) -> Principal:
         if principal.scope not in scopes:
@@ -146,7 +147,7 @@ def require(*scopes: Scope) -> Any:
 
 
 def require_member() -> Any:
-    """For routes with `member_id` in the path: stores and admins read any member of their program, members themselves."""
+    """For routes with `member_id`: stores and admins see any member of their program, members themselves."""
 
     def check(
         principal: Annotated[Principal, Depends(_principal)], member_id: Annotated[UUID, PathParameter()]

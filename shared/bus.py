@@ -1,16 +1,11 @@
-"""The batch shell: records in, one transaction, offsets moved with it.
-
-What FastStream and aiokafka need to lose nothing is said out loud in `subscribe`; their defaults lose data.
-"""
+"""The batch shell: records in, one transaction, offsets moved with it."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
-import asyncpg
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 from structlog.contextvars import bound_contextvars
 
@@ -18,8 +13,9 @@ from contracts.base import Event
 from contracts.topics import Topic
 
 from . import breaker, dead_letters, offsets
+from .assignment import Assignment, Revoked
 from .clock import Clock
-from .db import is_transient, pause_seconds, server_settings
+from .db import is_transient, pause_seconds
 from .dead_letters import Failure, record_time
 from .decoding import Decoded, decode
 from .log import log
@@ -28,11 +24,7 @@ from .telemetry import BATCH_RECORDS, BATCH_SECONDS, DEAD_LETTERS, RETRIES, set_
 from .transaction import Process, Transaction
 
 
-class Revoked(Exception):
-    """Nothing of the batch is ours any more."""
-
-
-class Shell(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+class Shell(Assignment):
     """Runs batches of one service: exactly once in effect, whatever Kafka, PostgreSQL or the group do meanwhile."""
 
     def __init__(
@@ -48,108 +40,14 @@ class Shell(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
         committed: Callable[[], None],
         cluster_id: Callable[[], Awaitable[str]],
     ) -> None:
-        self._settings, self._clock, self._name = settings, clock, name
+        super().__init__(settings, name, cluster_id)
+        self._clock = clock
         self._rank = {topic.name: rank for rank, topic in enumerate(consumes)}
         self._process, self._handled, self._ignored = process, handled, ignored
         self._committed = committed
-        self._ask_cluster_id = cluster_id
-        self._connection: asyncpg.Connection | None = None
-        self.cluster_id = ""
-        self.find_consumer: Callable[[], AIOKafkaConsumer | None] = lambda: None
-        """FastStream makes the consumer when it starts."""
-        self.lock = asyncio.Lock()
-        """Held by whoever works on the partitions; a rebalance waits for it."""
-        self.expected: dict[TopicPartition, int] = {}
-        """The positions that this process goes on from; what is not here is not ours, or stopped."""
-        self.stopped: dict[TopicPartition, str] = {}
-        self.record_at: dict[TopicPartition, datetime] = {}
-        self._gaps: dict[TopicPartition, tuple[int, int]] = {}
         self.breaker = breaker.Breaker(settings)
-        self.moved_at = time.monotonic()
-        """When the shell last made progress or was idle; `/livez` looks at it."""
         self.busy = False
-
-    # ── the group ────────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Wait for the running transaction and its acknowledgement, then let go."""
-        async with self.lock:
-            self.expected.clear()
-            self.stopped.clear()
-
-    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Go on where the database says, never where Kafka does."""
-        attempt = 0
-        while assigned := set(assigned):
-            try:
-                async with self.lock:
-                    await self.settle(assigned)
-                return
-            except Exception as error:
-                if not (is_transient(error) or isinstance(error, KafkaError)):
-                    log.exception("assignment")
-                attempt += 1
-                log.warning("assignment is tried again", error=repr(error), attempt=attempt)
-                self.moved_at = time.monotonic()
-                await asyncio.sleep(0.1 + pause_seconds(attempt, 5.0))
-
-    async def settle(self, assigned: set[TopicPartition]) -> None:
-        """Take up partitions: compare with Kafka's bounds, seek to the stored positions, stop those that would lose events."""
-        consumer = self._consumer()
-        self.cluster_id = await self._ask_cluster_id()
-        begins = await consumer.beginning_offsets(list(assigned))
-        ends = await consumer.end_offsets(list(assigned))
-        bounds = {item: (begins[item], ends[item]) for item in assigned}
-        async with self.connection() as connection:
-            stored = await offsets.settle(connection, self.cluster_id, bounds)
-        for item, row in stored.items():
-            if row.stopped_why is not None:
-                self._stop(item, row.stopped_why)
-            else:
-                self._go_on(item, row.position)
-
-    def _stop(self, item: TopicPartition, why: str) -> None:
-        self.expected.pop(item, None)
-        self.stopped[item] = why
-        self._consumer().pause(item)
-        log.error("partition stopped", topic=item.topic, partition=item.partition, why=why,
-                  what_to_do=f"laurel offsets show {self._name}, then laurel offsets accept")  # fmt: skip
-
-    def _go_on(self, item: TopicPartition, position: int) -> None:
-        self.stopped.pop(item, None)
-        self.expected[item] = position
-        consumer = self._consumer()
-        consumer.seek(item, position)
-        consumer.resume(item)
-
-    def _consumer(self) -> AIOKafkaConsumer:
-        consumer = self.find_consumer()
-        if consumer is None:
-            raise Revoked
-        return consumer
-
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[asyncpg.Connection]:
-        """The one connection held for batches; made anew after it was lost."""
-        if self._connection is None or self._connection.is_closed():
-            self._connection = await asyncpg.connect(
-                self._settings.dsn(),
-                timeout=self._settings.connect_timeout_seconds,
-                command_timeout=self._settings.statement_timeout_ms / 1000 + 5,
-                server_settings=server_settings(self._settings, f"{self._name}-shell"),
-            )
-        try:
-            yield self._connection
-        except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError):
-            self._connection.terminate()
-            raise
-
-    async def close(self) -> None:
-        """Let go of the connection."""
-        if self._connection is not None:
-            self._connection.terminate()
-
-    # ── a batch ──────────────────────────────────────────────────────────────────────────────────────────────────
+        """A batch is under way."""
 
     async def handle(self, records: Sequence[ConsumerRecord]) -> None:
         """Bring a batch to its end: applied, set aside, or no longer ours. Never raises but for cancellation."""
@@ -169,7 +67,7 @@ class Shell(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
                     async with self.connection() as connection:
                         await self.breaker.wait(connection, self._still_alive)
                 async with self.lock:
-                    work = await self._without_gaps(decoded)
+                    work = await self.without_gaps(decoded)
                     if await self._attempt(work) is not None:
                         await self._one_by_one(work)
                 return
@@ -178,7 +76,7 @@ class Shell(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
             except breaker.Opened as opened:
                 async with self.connection() as connection:
                     await self.breaker.open(connection, str(opened))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is judged below
                 if not is_transient(error):
                     log.exception("batch is tried again")
                 attempt += 1
@@ -191,7 +89,7 @@ class Shell(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
         self.moved_at = time.monotonic()
 
     async def _attempt(self, decoded: list[Decoded]) -> Exception | None:
-        """Apply all in one transaction. Returns the error that one of them causes; raises those that pass by themselves."""
+        """Apply all in one transaction. Returns the error that one of them causes; raises those that pass."""
         started = time.monotonic()
         try:
             count = await self._apply(decoded)
@@ -207,7 +105,7 @@ class Shell(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
         return None
 
     async def _one_by_one(self, decoded: list[Decoded]) -> None:
-        """Each event in a transaction of its own; the one that fails is set aside in the transaction that moves past it."""
+        """Each event in its own transaction; one that fails is set aside in the transaction that moves past it."""
         for item in decoded:
             self._still_alive()
             try:
@@ -222,35 +120,6 @@ class Shell(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
                 # This partition moved on; others of the batch may still be ours.
                 continue
         await self._acknowledge()
-
-    async def _without_gaps(self, decoded: list[Decoded]) -> list[Decoded]:
-        """Drop what does not follow on the expected position and have it fetched again from there.
-
-        aiokafka's assignment goes live before our seek, so a first batch may come from elsewhere. A gap that is still there
-        after the seek is real: compaction made it, or retention, which stops the partition.
-        """
-        first: dict[TopicPartition, int] = {}
-        for item in decoded:
-            first.setdefault(TopicPartition(item.record.topic, item.record.partition), item.record.offset)
-        dropped = set()
-        for partition, offset in first.items():
-            expected = self.expected.get(partition)
-            if expected is None or offset <= expected:
-                continue
-            if self._gaps.get(partition) != (expected, offset):
-                self._gaps[partition] = (expected, offset)
-                self._consumer().seek(partition, expected)
-                dropped.add(partition)
-            elif not await self._passable(partition, expected):
-                dropped.add(partition)
-        return [item for item in decoded if TopicPartition(item.record.topic, item.record.partition) not in dropped]
-
-    async def _passable(self, partition: TopicPartition, expected: int) -> bool:
-        begin = (await self._consumer().beginning_offsets([partition]))[partition]
-        if begin <= expected:
-            return True
-        await self.settle({partition})
-        return False
 
     async def _apply(self, decoded: list[Decoded]) -> int:
         by_partition: dict[TopicPartition, list[Decoded]] = {}
@@ -282,7 +151,7 @@ class Shell(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
             self.expected[partition], self.record_at[partition] = position, at
         for partition, position in moved.items():
             log.warning("another process moved this partition", topic=partition.topic, partition=partition.partition)
-            self._go_on(partition, position)
+            self.go_on(partition, position)
         for failure, topic in failures:
             DEAD_LETTERS.labels(topic, failure.error_class).inc()
         self.breaker.applied(len(work), sum(f.error_class != dead_letters.UNKNOWN_TYPE for f, _ in failures))
@@ -313,7 +182,7 @@ class Shell(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no
         if not ours:
             return
         try:
-            await self._consumer().commit(ours)
+            await self.consumer().commit(ours)
         except KafkaError as error:
             log.info("Kafka did not take the offsets", error=repr(error))
 

@@ -47,7 +47,7 @@ def is_transient(error: BaseException) -> bool:
 
 def pause_seconds(attempt: int, longest: float) -> float:
     """Capped exponential backoff with full jitter; `attempt` counts from 1."""
-    return random.uniform(0, min(longest, 0.05 * 2 ** min(attempt, 20)))  # noqa: S311 - jitter, no secret
+    return random.uniform(0, min(longest, 0.05 * 2 ** min(attempt, 20)))
 
 
 def plain(connection: asyncpg.Connection | PoolConnectionProxy) -> asyncpg.Connection:

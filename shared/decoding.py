@@ -1,4 +1,4 @@
-"""From raw records to messages; what cannot be read becomes a failure, never an exception that takes its batch along."""
+"""From raw records to messages; what cannot be read becomes a failure that leaves its batch alone."""
 
 from dataclasses import dataclass
 

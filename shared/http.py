@@ -1,4 +1,4 @@
-"""HTTP as every service speaks it: problem details (RFC 9457), bounded bodies, trace context, one error for one fault."""
+"""HTTP as every service speaks it: problem details (RFC 9457), bounded bodies, trace context."""
 
 from typing import Any
 

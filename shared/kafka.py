@@ -82,7 +82,7 @@ def subscribe(settings: Settings, name: str, topics: Sequence[Topic], shell: She
     )
 
     @subscriber
-    async def consume(records: tuple[ConsumerRecord, ...], message: KafkaMessage) -> None:
+    async def consume(records: tuple[ConsumerRecord, ...]) -> None:
         # The shell acknowledges by itself, after the commit and inside its lock.
         await shell.handle(records)
 
@@ -130,11 +130,6 @@ class ReferenceReader:
         """Whether the topic's end was confirmed lately; else the service waits."""
         age = None if self._confirmed_at is None else self._now() - self._confirmed_at
         return age is not None and age <= self._settings.reference_wait_seconds
-
-    async def wait_current(self) -> None:
-        """Wait until it is current."""
-        while not self.current:
-            await asyncio.sleep(0.1)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Read until stopped, starting over when Kafka is lost."""

@@ -75,7 +75,7 @@ async def settle(
             why = _why_stopped(row, cluster_id, *bounds[item])
             if why != row.stopped_why:
                 await connection.execute(
-                    "UPDATE consumer_offsets SET stopped_why = $3, updated_at = now() WHERE topic = $1 AND partition = $2",
+                    "UPDATE consumer_offsets SET stopped_why = $3 WHERE topic = $1 AND partition = $2",
                     item.topic, item.partition, why,
                 )  # fmt: skip
                 stored[item] = Stored(row.position, row.cluster_id, row.record_at, why)
@@ -110,7 +110,8 @@ async def accept(
         )  # fmt: skip
         await connection.execute(
             "INSERT INTO audit_log (actor, action, subject, detail) VALUES ($1, 'offsets.accept', $2, $3)",
-            actor, f"{item.topic}-{item.partition}", f"{before.position} -> {position}: {before.stopped_why or 'not stopped'}",
+            actor, f"{item.topic}-{item.partition}",
+            f"{before.position} -> {position}: {before.stopped_why or 'not stopped'}",
         )  # fmt: skip
     return before
 

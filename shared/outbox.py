@@ -42,7 +42,8 @@ async def insert(connection: asyncpg.Connection, rows: list[Row]) -> None:
     await connection.execute(
         """INSERT INTO outbox (topic, key, value, headers)
            SELECT topic, key, value, headers
-           FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bytea[]) WITH ORDINALITY AS r(topic, key, value, headers, n)
+           FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bytea[]) WITH ORDINALITY
+                AS r(topic, key, value, headers, n)
            ORDER BY n""",
         [row.topic for row in rows],
         [row.key for row in rows],
@@ -72,7 +73,7 @@ class Relay:
             try:
                 await self._lead(stopping)
                 attempt = 0
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is judged below
                 attempt += 1
                 log.warning("relay starts over", error=repr(error), attempt=attempt)
                 if not (is_transient(error) or isinstance(error, KafkaError)):
@@ -119,8 +120,8 @@ class Relay:
         if not rows:
             return False
         producer = await self._connected_producer()
-        # `send` one after the other keeps the order; its futures are awaited together. No timeout and no second send here:
-        # an idempotent producer keeps trying, and a resend beside it could double a record.
+        # `send` one after the other keeps the order; its futures are awaited together. No timeout, no second
+        # send here: an idempotent producer keeps trying, and a resend beside it could double a record.
         futures = [
             await producer.send(row["topic"], row["value"], row["key"], headers=unpack_headers(row["headers"]))
             for row in rows
@@ -129,7 +130,7 @@ class Relay:
         sent = [row["id"] for row, result in zip(rows, results, strict=True) if not isinstance(result, BaseException)]
         failed = [result for result in results if isinstance(result, BaseException)]
         if failed:
-            # Rows after a failed one may have been acknowledged; deleting them would turn their order round on the retry.
+            # Later rows may have been acknowledged; deleting them would turn the order round on the retry.
             first = next(i for i, result in enumerate(results) if isinstance(result, BaseException))
             sent = [row["id"] for row in rows[:first]]
         if sent:

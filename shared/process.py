@@ -95,7 +95,7 @@ class Process:
                 await work()
             except asyncio.CancelledError:
                 raise
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - told below, and the process stops
                 # A part that ends by an error takes the process along: half a service helps nobody.
                 log.error("part failed, the process stops", part=name, error=repr(error), exc_info=error)
                 self.failed = True

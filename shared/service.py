@@ -66,7 +66,7 @@ class Context:
         return list(self._wakes.values())
 
     async def execute(self, work: Callable[[Transaction], Awaitable[T]], *, tries: int = 5) -> T:
-        """Do `work` in a transaction of its own, with its outgoing events. It may run several times; the last error is raised."""
+        """Do `work` in a transaction of its own; it may run several times. Raises what the last try raised."""
         attempt = 0
         while True:
             try:
@@ -120,7 +120,7 @@ async def every(context: Context, name: str, *, seconds: float, work: Callable[[
             if await work():
                 pause = 0.0
             attempt = 0
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is judged below
             attempt += 1
             pause = min(0.1 + pause_seconds(attempt, 10.0), 10.0)
             LOOP_ERRORS.labels(name).inc()

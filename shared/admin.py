@@ -1,0 +1,145 @@
+"""Kafka's administration: topics made or checked against a list, and where partitions begin and end."""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, for_code
+
+_TOPIC_EXISTS = 36
+_TIMEOUT_MS = 15_000
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A topic as it should be. `retention_ms` None: compacted."""
+
+    name: str
+    partitions: int
+    retention_ms: int | None
+    record_bytes_max: int
+
+    def configs(self) -> dict[str, str]:
+        """Kafka's words for how it is kept."""
+        kept = (
+            {"cleanup.policy": "compact", "retention.ms": "-1"}
+            if self.retention_ms is None
+            else {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)}
+        )
+        return kept | {"max.message.bytes": str(self.record_bytes_max)}
+
+
+@dataclass
+class Outcome:
+    """What was done. `missing` only where nothing may be made; `wrong` has a sentence for each fault."""
+
+    created: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+
+@asynccontextmanager
+async def _admin(kafka: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka, request_timeout_ms=_TIMEOUT_MS)
+    try:
+        await admin.start()
+        yield admin
+    except (KafkaError, TimeoutError, OSError) as error:
+        raise ConnectionError(f"Kafka at {kafka} did not answer as it should: {error or type(error).__name__}") from error
+    finally:
+        await admin.close()
+
+
+async def apply_topics(kafka: str, wanted: Sequence[Wanted], *, check: bool) -> Outcome:
+    """Make what is missing, unless only to `check`; what exists is compared and never changed.
+
+    Nothing is made while something that exists is wrong. Raises ConnectionError when Kafka cannot be asked.
+    """
+    outcome = Outcome()
+    async with _admin(kafka) as admin:
+        there = set(await admin.list_topics())
+        present = [item for item in wanted if item.name in there]
+        absent = [item for item in wanted if item.name not in there]
+        if present:
+            outcome.wrong = await _compare(admin, present)
+        if check or outcome.wrong:
+            outcome.missing = [item.name for item in absent]
+        elif absent:
+            outcome.created = await _create(admin, absent)
+    return outcome
+
+
+async def _create(admin: AIOKafkaAdminClient, absent: Sequence[Wanted]) -> list[str]:
+    # A replication factor of -1 is the broker's own default.
+    answer = await admin.create_topics(
+        [NewTopic(item.name, item.partitions, -1, topic_configs=item.configs()) for item in absent]
+    )
+    created = []
+    for name, code, *text in answer.topic_errors:
+        if code == _TOPIC_EXISTS:
+            continue  # Somebody else made it just now; the next check compares it.
+        if code:
+            raise ConnectionError(f"Kafka did not make the topic {name}: {text[0] if text else for_code(code).__name__}")
+        created.append(str(name))
+    return created
+
+
+async def _compare(admin: AIOKafkaAdminClient, present: Sequence[Wanted]) -> list[str]:
+    described = {item["topic"]: item for item in await admin.describe_topics([item.name for item in present])}
+    keys = ["cleanup.policy", "retention.ms", "max.message.bytes"]
+    resources = [ConfigResource(ConfigResourceType.TOPIC, item.name, dict.fromkeys(keys)) for item in present]
+    configs: dict[str, dict[str, str]] = {}
+    for response in await admin.describe_configs(resources):
+        for _code, _text, _kind, name, entries in response.resources:
+            configs[name] = {entry[0]: entry[1] for entry in entries}
+    wrong = []
+    for item in present:
+        count = len(described[item.name]["partitions"])
+        if count != item.partitions:
+            wrong.append(
+                f"{item.name} has {count} partitions and should have {item.partitions}: the count is fixed at install, because "
+                "with another one the same key goes to another partition, and its new events would overtake its old ones"
+            )
+        wrong += [f"{item.name}: {fault}" for fault in _config_faults(item, configs.get(item.name, {}))]
+    return wrong
+
+
+def _config_faults(item: Wanted, found: dict[str, str]) -> list[str]:
+    """Kept longer, or larger records, does no harm; anything else loses events."""
+    want = item.configs()
+    faults = []
+    if found.get("cleanup.policy") != want["cleanup.policy"]:
+        faults.append(f"cleanup.policy is {found.get('cleanup.policy')} and should be {want['cleanup.policy']}")
+    kept, needed = int(found.get("retention.ms", "-1")), item.retention_ms
+    if needed is not None and 0 <= kept < needed:
+        faults.append(f"retention.ms is {kept}, less than {needed}: events could be gone before they are read")
+    if int(found.get("max.message.bytes", "0")) < item.record_bytes_max:
+        faults.append(f"max.message.bytes is {found.get('max.message.bytes')}, less than {item.record_bytes_max}")
+    return faults
+
+
+async def bounds(kafka: str, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], tuple[int, int]]:
+    """(topic, partition) → (first offset that is there, offset of the next record). Partitions that are gone are left out.
+
+    Raises ConnectionError when Kafka cannot be asked.
+    """
+    async with _admin(kafka) as admin:
+        there = {
+            (topic["topic"], partition["partition"])
+            for topic in await admin.describe_topics()
+            for partition in topic["partitions"]
+        }
+    wanted = [TopicPartition(*item) for item in partitions if item in there]
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, group_id=None, enable_auto_commit=False)
+    try:
+        await consumer.start()
+        begins = await consumer.beginning_offsets(wanted)
+        ends = await consumer.end_offsets(wanted)
+    except (KafkaError, TimeoutError, OSError) as error:
+        raise ConnectionError(f"Kafka at {kafka} did not answer as it should: {error or type(error).__name__}") from error
+    finally:
+        await consumer.stop()
+    return {(item.topic, item.partition): (begins[item], ends[item]) for item in wanted}
