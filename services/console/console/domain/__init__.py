@@ -1,0 +1,1 @@
+"""When a version of a program may be published. Pure."""

@@ -1,0 +1,49 @@
+"""Whether a version of a program may be published, given those that are already."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from contracts.program import Program
+
+NOTICE = timedelta(seconds=60)
+"""A version takes effect at least so long after its publication, so that every service knows it by then."""
+
+
+@dataclass(frozen=True)
+class RefusalError(Exception):
+    """The version must not be published; `text` says why and what to do."""
+
+    reason: Literal["other_content", "not_newer", "too_soon"]
+    text: str
+
+
+def judge(document: Program, known: Mapping[int, str], *, now: datetime, backdate: bool) -> Literal["new", "known"]:
+    """`known` holds the hash of each version published so far. Raises RefusalError.
+
+    Publishing the same again changes nothing, however late: it is what a caller does who got no answer.
+    """
+    version = document.version
+    if version in known:
+        if known[version] == document.hash():
+            return "known"
+        raise RefusalError(
+            "other_content",
+            f"version {version} of {document.id} is published with other content, and a published version never changes: "
+            f"publish yours as version {max(known) + 1}",
+        )
+    latest = max(known, default=0)
+    if version < latest:
+        raise RefusalError(
+            "not_newer", f"version {latest} of {document.id} is published: yours must be {latest + 1} or more"
+        )
+    earliest = now + NOTICE
+    if document.effective_from < earliest and not backdate:
+        raise RefusalError(
+            "too_soon",
+            f"effective_from is {document.effective_from.isoformat()}, but a version takes effect {NOTICE.seconds} seconds "
+            f"after it is published at the earliest: set it to {earliest.isoformat(timespec='seconds')} or later, or publish "
+            "with backdate=true, which touches only orders that were not judged yet",
+        )
+    return "new"
