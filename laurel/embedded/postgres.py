@@ -73,7 +73,7 @@ class EmbeddedPostgres:
         return f"postgresql://{name}:{secret}@{HOST}:{self.port}/{path}"
 
     def create_database(self, name: str, role: str | None = None) -> str:
-        """Make database `name` and its owner `role` (by default of the same name) where missing; return the owner's DSN.
+        """Make database `name` and its owner `role` (by default of the same name) where missing; return its DSN.
 
         Nobody but the owner and the superuser may connect to it.
         """

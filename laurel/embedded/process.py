@@ -14,6 +14,8 @@ from pathlib import Path
 import psutil
 
 HOST = "127.0.0.1"
+PATIENCE_S = 15.0
+"""How long a server whose starter was killed may take to be stopped by its guard."""
 GUARD = Path(__file__).with_name("guard.py")
 
 
@@ -143,13 +145,12 @@ def require_port(port: int, name: str) -> None:
         )
 
 
-def require_alone(name: str, pid_file: Path, marker: str, *, patience_s: float = 15) -> None:
+def require_alone(name: str, pid_file: Path, marker: str) -> None:
     """Make sure that no server runs on a folder: raise when one stays, remove a `pid_file` that was left behind.
 
     A pid alone proves nothing, since the system uses it again; the process must have `marker` in its command line.
-    A server whose starter was killed is being stopped by its guard just now, hence the patience.
     """
-    deadline = time.monotonic() + patience_s
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         pid = 0
         try:

@@ -1,0 +1,1 @@
+"""Tests: unit, contract and architecture need nothing; the others start real servers."""
