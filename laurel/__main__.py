@@ -1,0 +1,5 @@
+"""`python -m laurel` is `laurel`."""
+
+from laurel.cli import main
+
+main()

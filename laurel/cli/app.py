@@ -1,0 +1,38 @@
+"""All commands, and what becomes of an error that none of them foresaw."""
+
+import os
+import sys
+
+import typer
+
+from . import operate, set_up
+from .say import err, sentence
+
+app = typer.Typer(
+    name="laurel",
+    help="A self-hosted customer-loyalty platform on Apache Kafka and PostgreSQL.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+for module in (operate, set_up):
+    module.add_to(app)
+
+
+def run() -> None:
+    """Run the command that the arguments name; every error ends in one sentence and a non-zero code."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read the output has gone, as `head` does.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        text = sentence(error)
+        if text is None:
+            raise
+        err.print(text, style="red", markup=False)
+        sys.exit(1)
