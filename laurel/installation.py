@@ -111,7 +111,7 @@ def required() -> State:
 def dsn(entry: Entry) -> str:
     """The database of a service. Raises Failure when nobody says where it is.
 
-    `LAUREL_DATABASE_URL` or the path in `LAUREL_DATABASE_URL_FILE` may hold `{database}`, for commands that mean several.
+    `LAUREL_DATABASE_URL`, or the path in `LAUREL_DATABASE_URL_FILE`, may hold `{database}` for the service's own.
     """
     if path := os.environ.get("LAUREL_DATABASE_URL_FILE"):
         file = Path(path.replace("{database}", entry.database))

@@ -1,4 +1,4 @@
-"""The six services: where their code, migrations, database and port are. Their modules are imported only when asked for."""
+"""The six services: where their code, migrations, database and port are. Nothing of theirs is imported before use."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

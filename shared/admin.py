@@ -48,9 +48,13 @@ async def _admin(kafka: str) -> AsyncIterator[AIOKafkaAdminClient]:
         await admin.start()
         yield admin
     except (KafkaError, TimeoutError, OSError) as error:
-        raise ConnectionError(f"Kafka at {kafka} did not answer as it should: {error or type(error).__name__}") from error
+        raise _away(kafka, error) from error
     finally:
         await admin.close()
+
+
+def _away(kafka: str, error: Exception) -> ConnectionError:
+    return ConnectionError(f"Kafka at {kafka} cannot be asked ({type(error).__name__})")
 
 
 async def apply_topics(kafka: str, wanted: Sequence[Wanted], *, check: bool) -> Outcome:
@@ -82,7 +86,8 @@ async def _create(admin: AIOKafkaAdminClient, absent: Sequence[Wanted]) -> list[
         if code == _TOPIC_EXISTS:
             continue  # Somebody else made it just now; the next check compares it.
         if code:
-            raise ConnectionError(f"Kafka did not make the topic {name}: {text[0] if text else for_code(code).__name__}")
+            why = text[0] if text else for_code(code).__name__
+            raise ConnectionError(f"Kafka did not make the topic {name}: {why}")
         created.append(str(name))
     return created
 
@@ -100,8 +105,8 @@ async def _compare(admin: AIOKafkaAdminClient, present: Sequence[Wanted]) -> lis
         count = len(described[item.name]["partitions"])
         if count != item.partitions:
             wrong.append(
-                f"{item.name} has {count} partitions and should have {item.partitions}: the count is fixed at install, because "
-                "with another one the same key goes to another partition, and its new events would overtake its old ones"
+                f"{item.name} has {count} partitions and should have {item.partitions}: the count is fixed at install, "
+                "because with another one a key goes to another partition, and its new events would overtake its old ones"
             )
         wrong += [f"{item.name}: {fault}" for fault in _config_faults(item, configs.get(item.name, {}))]
     return wrong
@@ -122,7 +127,7 @@ def _config_faults(item: Wanted, found: dict[str, str]) -> list[str]:
 
 
 async def bounds(kafka: str, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], tuple[int, int]]:
-    """(topic, partition) → (first offset that is there, offset of the next record). Partitions that are gone are left out.
+    """(topic, partition) → (first offset that is there, offset of the next record); without partitions that are gone.
 
     Raises ConnectionError when Kafka cannot be asked.
     """
@@ -139,7 +144,7 @@ async def bounds(kafka: str, partitions: Iterable[tuple[str, int]]) -> dict[tupl
         begins = await consumer.beginning_offsets(wanted)
         ends = await consumer.end_offsets(wanted)
     except (KafkaError, TimeoutError, OSError) as error:
-        raise ConnectionError(f"Kafka at {kafka} did not answer as it should: {error or type(error).__name__}") from error
+        raise _away(kafka, error) from error
     finally:
         await consumer.stop()
     return {(item.topic, item.partition): (begins[item], ends[item]) for item in wanted}

@@ -1,5 +1,6 @@
 """All commands, and what becomes of an error that none of them foresaw."""
 
+import logging
 import os
 import sys
 
@@ -16,6 +17,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+
+@app.callback()
+def _quietly(context: typer.Context) -> None:
+    """A self-hosted customer-loyalty platform on Apache Kafka and PostgreSQL."""
+    if context.invoked_subcommand != "run":
+        # Commands say themselves what went wrong; the libraries' own words are for the logs of services.
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
+
 for module in (operate, set_up):
     module.add_to(app)
 

@@ -45,7 +45,8 @@ def sentence(error: BaseException) -> str | None:
     if isinstance(error, asyncpg.UndefinedTableError | asyncpg.UndefinedColumnError):
         return f"The database is not as this version needs it ({error}); run `laurel migrate`."
     if isinstance(error, psycopg.OperationalError):
-        return f"PostgreSQL cannot be reached: {str(error).strip().splitlines()[0]}; is it running, and is LAUREL_DATABASE_URL right?"
+        why = str(error).strip().splitlines()[0]
+        return f"PostgreSQL cannot be reached: {why}; is it running, and is LAUREL_DATABASE_URL right?"
     if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
         return f"PostgreSQL says: {error}."
     if isinstance(error, ConnectionError) and str(error).startswith("Kafka"):
@@ -65,9 +66,8 @@ async def with_database(entry: Entry, work: Callable[[asyncpg.Connection], Await
     try:
         connection = await asyncpg.connect(dsn(entry), timeout=5, command_timeout=30)
     except (OSError, TimeoutError) as error:
-        raise Failure(
-            f"The database of {entry.name} cannot be reached ({error or 'no answer'}); is it running?"
-        ) from error
+        why = str(error) or "no answer"
+        raise Failure(f"The database of {entry.name} cannot be reached ({why}); is it running?") from error
     try:
         return await work(connection)
     finally:

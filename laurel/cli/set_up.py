@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated, cast, get_args
 from uuid import UUID
 
 import typer
@@ -58,11 +58,11 @@ def create(
     try:
         text = Tokens(folder).mint(
             program,
-            scope,
+            cast(Scope, scope),
             now=datetime.now(UTC),
             ttl=_duration(ttl),
             member_id=member,
-            subject=subject,  # type: ignore[arg-type]
+            subject=subject,
         )
     except ValueError as error:
         raise Failure(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
