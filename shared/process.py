@@ -73,10 +73,11 @@ class Process:
             loop.add_signal_handler(number, stopping.set)
         server = self._server()
         self._start("http", server.serve)
-        self._start("start", self._start_parts)
+        self._start("start", self.start)
         await stopping.wait()
         log.info("stopping")
-        await self._stop(server)
+        server.should_exit = True
+        await self.stop()
 
     def _server(self) -> uvicorn.Server:
         settings = self.context.settings
@@ -105,7 +106,8 @@ class Process:
 
     failed = False
 
-    async def _start_parts(self) -> None:
+    async def start(self) -> None:
+        """Start all but the HTTP server, waiting for what is not there yet."""
         context, service = self.context, self.service
         await context.open()
         await self._wait_for_migrations()
@@ -179,9 +181,8 @@ class Process:
                 await shell.settle(set(shell.stopped))
         return False
 
-    async def _stop(self, server: uvicorn.Server) -> None:
+    async def stop(self) -> None:
         """No new work, the running batch ends, the outbox is drained, everything closes."""
-        server.should_exit = True
         if self._broker is not None:
             await self._broker.stop()
         for wake in [self.relay.wake, *self.context.wakes()]:

@@ -1,0 +1,208 @@
+"""The batch shell on real Kafka and PostgreSQL: whatever comes, each event has one effect and none is lost."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from .toy import Toy, record, until
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+async def toy(kafka: str, database: str) -> AsyncIterator[Toy]:
+    made = Toy(kafka, database)
+    await made.create()
+    yield made
+
+
+async def _all_of(toy: Toy, count: int) -> bool:
+    return len(await toy.effects()) >= count
+
+
+def _numbers(count: int, start: int = 0) -> list[str]:
+    return sorted(str(number) for number in range(start, start + count))
+
+
+async def test_applies_each_event_once_and_in_the_order_of_its_partition(toy: Toy) -> None:
+    await toy.send(*(record(number) for number in range(300)))
+    async with toy.running():
+        await until(lambda: _all_of(toy, 300))
+    assert sorted(await toy.effects()) == _numbers(300)
+    rows = await toy.fetch('SELECT partition, array_agg("offset" ORDER BY n) AS seen FROM effects GROUP BY partition')
+    assert all(row["seen"] == sorted(row["seen"]) for row in rows)
+
+
+async def test_a_restart_goes_on_where_the_database_says(toy: Toy) -> None:
+    await toy.send(*(record(number) for number in range(50)))
+    async with toy.running():
+        await until(lambda: _all_of(toy, 50))
+    await toy.send(*(record(number) for number in range(50, 80)))
+    async with toy.running():
+        await until(lambda: _all_of(toy, 80))
+    assert sorted(await toy.effects()) == _numbers(80)
+
+
+async def test_a_new_database_reads_old_topics_from_the_beginning(toy: Toy) -> None:
+    await toy.send(*(record(number) for number in range(40)))
+    async with toy.running():
+        await until(lambda: _all_of(toy, 40))
+    # Kafka's own group offset now stands at the end; it must not matter.
+    await toy.fetch("TRUNCATE effects, consumer_offsets")
+    async with toy.running():
+        await until(lambda: _all_of(toy, 40))
+    assert sorted(await toy.effects()) == _numbers(40)
+
+
+POISON = {
+    "bad JSON": (lambda good: (good[0], b'{"a":', good[2], 0), "ValidationError"),
+    "bad UTF-8": (lambda good: (good[0], b"\xff\xfe{}", good[2], 0), "ValidationError"),
+    "null header": (lambda good: (good[0], good[1], [*good[2], ("ce_id", None)], 0), "EnvelopeError"),
+    "non-UTF-8 header": (lambda good: (good[0], good[1], [*good[2], ("ce_time", b"\xff")], 0), "EnvelopeError"),
+    "no headers": (lambda good: (good[0], good[1], [], 0), "EnvelopeError"),
+    "unknown type": (lambda good: (good[0], good[1], _typed(good[2], b"loyalty.moon.risen.v1"), 0), "UnknownType"),
+    "unknown version": (
+        lambda good: (good[0], good[1], _typed(good[2], b"loyalty.activity.recorded.v9"), 0),
+        "UnknownType",
+    ),
+    "other key": (lambda good: (b"somebody", good[1], good[2], 0), "WrongKey"),
+    "deep nesting": (lambda good: (good[0], b"[" * 10_000, good[2], 0), "ValidationError"),
+}
+
+
+def _typed(headers, name):  # type: ignore[no-untyped-def]
+    return [(key, name if key == "ce_type" else value) for key, value in headers]
+
+
+@pytest.mark.parametrize("poison", POISON)
+async def test_poison_is_set_aside_once_and_its_neighbours_are_applied(toy: Toy, poison: str) -> None:
+    spoil, error_class = POISON[poison]
+    await toy.send(record(1, partition=0), spoil(record(2)), record(3, partition=0))
+    async with toy.running():
+        await until(lambda: _all_of(toy, 2))
+        await until(lambda: _relayed(toy))
+    assert await toy.effects() == ["1", "3"]
+    letters = await toy.fetch("SELECT * FROM dead_letters")
+    assert [(row["error_class"], row["offset"], row["partition"]) for row in letters] == [(error_class, 1, 0)]
+
+
+async def _relayed(toy: Toy) -> bool:
+    return not await toy.fetch("SELECT 1 FROM outbox")
+
+
+async def test_a_handler_that_refuses_one_event_does_not_stop_the_others(toy: Toy) -> None:
+    await toy.send(*(record(number, kind="poison" if number % 10 == 3 else "visit") for number in range(30)))
+    async with toy.running():
+        await until(lambda: _all_of(toy, 27))
+    assert len(await toy.effects()) == 27
+    letters = await toy.fetch("SELECT error_class, error FROM dead_letters")
+    assert [(row["error_class"], row["error"]) for row in letters] == [
+        ("Permanent", "this kind can never be applied")
+    ] * 3
+
+
+async def test_a_second_process_takes_over_partitions_in_mid_batch(toy: Toy) -> None:
+    toy.slow_seconds = 0.01
+    await toy.send(*(record(number) for number in range(200)))
+    async with toy.running(batch_records_max=50) as first:
+        await until(lambda: _all_of(toy, 10))
+        async with toy.running(batch_records_max=50) as second:
+            assert second.shell is not None
+            await until(lambda: _has_partitions(second))
+            await toy.send(*(record(number) for number in range(200, 300)))
+            await until(lambda: _all_of(toy, 300), seconds=60)
+            assert first.shell is not None
+            assert set(first.shell.expected).isdisjoint(second.shell.expected)
+    assert sorted(await toy.effects()) == _numbers(300)
+
+
+async def _has_partitions(process) -> bool:  # type: ignore[no-untyped-def]
+    return bool(process.shell.expected)
+
+
+async def test_a_zombie_finds_its_partition_moved_and_applies_nothing_twice(toy: Toy) -> None:
+    await toy.send(*(record(number, partition=0) for number in range(10)))
+    async with toy.running() as process:
+        await until(lambda: _all_of(toy, 10))
+        # Somebody else consumes the next five: this process was thought dead, and still holds its assignment.
+        async with process.shell.lock:
+            await toy.fetch("UPDATE consumer_offsets SET position = 15 WHERE partition = 0")
+            await toy.send(*(record(number, partition=0) for number in range(10, 20)))
+        await until(lambda: _all_of(toy, 15))
+        await asyncio.sleep(0.3)
+    assert sorted(await toy.effects()) == sorted(_numbers(10) + _numbers(5, start=15))
+
+
+async def test_an_offset_outside_the_topic_stops_the_partition_until_accepted(toy: Toy) -> None:
+    await toy.send(*(record(number, partition=0) for number in range(5)))
+    async with toy.running():
+        await until(lambda: _all_of(toy, 5))
+    await toy.fetch("UPDATE consumer_offsets SET position = 1000 WHERE partition = 0")
+    await toy.send(record(5, partition=0), record(6, partition=1))
+    async with toy.running() as process:
+        await until(lambda: _all_of(toy, 6))
+        stopped = {item.partition: why for item, why in process.shell.stopped.items()}
+        assert "beyond Kafka's end" in stopped[0]
+        assert any("is stopped" in why for why in await process.health.ready())
+        await toy.fetch("UPDATE consumer_offsets SET position = 5, stopped_why = NULL WHERE partition = 0")
+        await until(lambda: _all_of(toy, 7))
+    assert sorted(await toy.effects()) == _numbers(7)
+
+
+async def test_another_cluster_stops_every_partition(toy: Toy) -> None:
+    await toy.send(record(0, partition=0))
+    async with toy.running():
+        await until(lambda: _all_of(toy, 1))
+    await toy.fetch("UPDATE consumer_offsets SET cluster_id = 'another'")
+    async with toy.running() as process:
+        await until(lambda: _stopped(process, 4))
+    assert await toy.effects() == ["0"]
+
+
+async def _stopped(process, count: int) -> bool:  # type: ignore[no-untyped-def]
+    return len(process.shell.stopped) == count
+
+
+async def test_a_lost_database_connection_loses_and_doubles_nothing(toy: Toy) -> None:
+    toy.slow_seconds = 0.005
+    await toy.send(*(record(number) for number in range(300)))
+    async with toy.running(batch_records_max=30):
+        for wanted in (20, 100, 180):
+            await until(lambda n=wanted: _all_of(toy, n))  # type: ignore[misc]
+            await toy.fetch(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        await until(lambda: _all_of(toy, 300), seconds=60)
+    assert sorted(await toy.effects()) == _numbers(300)
+
+
+async def test_the_breaker_stops_the_service_and_an_operator_closes_it(toy: Toy) -> None:
+    await toy.send(*(record(number, kind="poison") for number in range(60)))
+    async with toy.running() as process:
+        await until(lambda: _breaker(toy))
+        assert len(await toy.fetch("SELECT 1 FROM dead_letters")) <= 20
+        assert any("breaker" in why for why in await process.health.ready())
+        await toy.fetch("DELETE FROM breaker")
+        await until(lambda: _letters(toy, 21))
+
+
+async def _breaker(toy: Toy) -> bool:
+    return bool(await toy.fetch("SELECT 1 FROM breaker"))
+
+
+async def _letters(toy: Toy, count: int) -> bool:
+    return len(await toy.fetch("SELECT 1 FROM dead_letters")) >= count
+
+
+async def test_a_replayed_dead_letter_is_applied_once(toy: Toy) -> None:
+    await toy.send((b"wrong", *record(7)[1:3], 0), record(8, partition=0))
+    async with toy.running():
+        await until(lambda: _letters(toy, 1))
+        # Mended: the key is as the data says.
+        await toy.fetch("UPDATE dead_letters SET key = $1, state = 'replaying'", record(7)[0])
+        await until(lambda: _all_of(toy, 2))
+        await toy.fetch("UPDATE dead_letters SET state = 'replaying' WHERE state = 'open'")
+        await asyncio.sleep(1.5)
+    assert sorted(await toy.effects()) == ["7", "8"]
+    assert [row["state"] for row in await toy.fetch("SELECT state FROM dead_letters")] == ["replayed"]
