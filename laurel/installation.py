@@ -153,9 +153,9 @@ def keys_dir() -> Path:
     return state.keys if state else Settings().keys_dir
 
 
-def token(program_id: str, scope: Scope = "admin") -> str:
+def token(program_id: str, scope: Scope = "admin", *, folder: Path | None = None) -> str:
     """A token for the commands' own questions, valid for some minutes. Raises Failure without keys."""
-    folder = keys_dir()
+    folder = folder or keys_dir()
     if not list(folder.glob("*.key.pem")):
         raise Failure(f"There is no key to sign tokens with in {folder}; make one with `laurel keys init`.")
     now = datetime.now(UTC)

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from . import operate, set_up
+from . import operate, set_up, up
 from .say import err, sentence
 
 app = typer.Typer(
@@ -27,7 +27,7 @@ def _quietly(context: typer.Context) -> None:
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
-for module in (operate, set_up):
+for module in (operate, set_up, up):
     module.add_to(app)
 
 

@@ -2,7 +2,6 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Annotated, cast, get_args
 from uuid import UUID
 
@@ -10,7 +9,8 @@ import typer
 
 from laurel import installation
 from laurel.installation import Failure
-from shared.access import Scope, Tokens, create_key
+from laurel.keys import add_signing_key, make_keys
+from shared.access import Scope, Tokens
 
 from . import say
 
@@ -30,16 +30,12 @@ def add_to(app: typer.Typer) -> None:
 def init(rotate: Annotated[bool, typer.Option("--rotate", help="Add a newer signing key.")] = False) -> None:
     """Make the keys of an installation. Keep the folder: links in mails and fingerprints hang on it."""
     folder = installation.keys_dir()
-    if list(folder.glob("*.key.pem")) and not rotate:
-        say.out.print(f"{folder} has a signing key already; `--rotate` adds a newer one.")
-        return
-    new_key(folder)
+    if not make_keys(folder):
+        if not rotate:
+            say.out.print(f"{folder} has a signing key already; `--rotate` adds a newer one.")
+            return
+        add_signing_key(folder)
     say.out.print(f"A new key in {folder} signs tokens from now on; older ones go on verifying until you remove them.")
-
-
-def new_key(folder: Path) -> None:
-    """A signing key; the newest name signs."""
-    create_key(folder, datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ"))
 
 
 def create(
