@@ -1,9 +1,12 @@
 """The batch shell on real Kafka and PostgreSQL: whatever comes, each event has one effect and none is lost."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 
 import pytest
+
+from shared.bus import Shell
+from shared.process import Process
 
 from .toy import Toy, record, until
 
@@ -11,10 +14,10 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-async def toy(kafka: str, database: str) -> AsyncIterator[Toy]:
+async def toy(kafka: str, database: str) -> Toy:
     made = Toy(kafka, database)
     await made.create()
-    yield made
+    return made
 
 
 async def _all_of(toy: Toy, count: int) -> bool:
@@ -55,7 +58,10 @@ async def test_a_new_database_reads_old_topics_from_the_beginning(toy: Toy) -> N
     assert sorted(await toy.effects()) == _numbers(40)
 
 
-POISON = {
+Headers = list[tuple[str, bytes | None]]
+Record = tuple[bytes | None, bytes | None, Headers, int | None]
+
+POISON: dict[str, tuple[Callable[[Record], Record], str]] = {
     "bad JSON": (lambda good: (good[0], b'{"a":', good[2], 0), "ValidationError"),
     "bad UTF-8": (lambda good: (good[0], b"\xff\xfe{}", good[2], 0), "ValidationError"),
     "null header": (lambda good: (good[0], good[1], [*good[2], ("ce_id", None)], 0), "EnvelopeError"),
@@ -71,7 +77,7 @@ POISON = {
 }
 
 
-def _typed(headers, name):  # type: ignore[no-untyped-def]
+def _typed(headers: Headers, name: bytes) -> Headers:
     return [(key, name if key == "ce_type" else value) for key, value in headers]
 
 
@@ -108,17 +114,15 @@ async def test_a_second_process_takes_over_partitions_in_mid_batch(toy: Toy) -> 
     async with toy.running(batch_records_max=50) as first:
         await until(lambda: _all_of(toy, 10))
         async with toy.running(batch_records_max=50) as second:
-            assert second.shell is not None
             await until(lambda: _has_partitions(second))
             await toy.send(*(record(number) for number in range(200, 300)))
             await until(lambda: _all_of(toy, 300), seconds=60)
-            assert first.shell is not None
-            assert set(first.shell.expected).isdisjoint(second.shell.expected)
+            assert set(_shell(first).expected).isdisjoint(_shell(second).expected)
     assert sorted(await toy.effects()) == _numbers(300)
 
 
-async def _has_partitions(process) -> bool:  # type: ignore[no-untyped-def]
-    return bool(process.shell.expected)
+async def _has_partitions(process: Process) -> bool:
+    return bool(_shell(process).expected)
 
 
 async def test_a_zombie_finds_its_partition_moved_and_applies_nothing_twice(toy: Toy) -> None:
@@ -126,7 +130,7 @@ async def test_a_zombie_finds_its_partition_moved_and_applies_nothing_twice(toy:
     async with toy.running() as process:
         await until(lambda: _all_of(toy, 10))
         # Somebody else consumes the next five: this process was thought dead, and still holds its assignment.
-        async with process.shell.lock:
+        async with _shell(process).lock:
             await toy.fetch("UPDATE consumer_offsets SET position = 15 WHERE partition = 0")
             await toy.send(*(record(number, partition=0) for number in range(10, 20)))
         await until(lambda: _all_of(toy, 15))
@@ -142,7 +146,7 @@ async def test_an_offset_outside_the_topic_stops_the_partition_until_accepted(to
     await toy.send(record(5, partition=0), record(6, partition=1))
     async with toy.running() as process:
         await until(lambda: _all_of(toy, 6))
-        stopped = {item.partition: why for item, why in process.shell.stopped.items()}
+        stopped = {item.partition: why for item, why in _shell(process).stopped.items()}
         assert "beyond Kafka's end" in stopped[0]
         assert any("is stopped" in why for why in await process.health.ready())
         await toy.fetch("UPDATE consumer_offsets SET position = 5, stopped_why = NULL WHERE partition = 0")
@@ -160,8 +164,13 @@ async def test_another_cluster_stops_every_partition(toy: Toy) -> None:
     assert await toy.effects() == ["0"]
 
 
-async def _stopped(process, count: int) -> bool:  # type: ignore[no-untyped-def]
-    return len(process.shell.stopped) == count
+async def _stopped(process: Process, count: int) -> bool:
+    return len(_shell(process).stopped) == count
+
+
+def _shell(process: Process) -> Shell:
+    assert process.shell is not None
+    return process.shell
 
 
 async def test_a_lost_database_connection_loses_and_doubles_nothing(toy: Toy) -> None:
@@ -171,7 +180,8 @@ async def test_a_lost_database_connection_loses_and_doubles_nothing(toy: Toy) ->
         for wanted in (20, 100, 180):
             await until(lambda n=wanted: _all_of(toy, n))  # type: ignore[misc]
             await toy.fetch(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                   WHERE datname = current_database() AND pid <> pg_backend_pid()"""
             )
         await until(lambda: _all_of(toy, 300), seconds=60)
     assert sorted(await toy.effects()) == _numbers(300)
