@@ -12,8 +12,7 @@ from pydantic import Field
 import shared.settings
 from contracts.program import ProgramBook
 from contracts.topics import CONTACTS, MEMBERS, NOTIFICATION, POINTS_TOPIC, PROGRAMS, REFERRALS, REWARDS, TIERS
-from shared.kafka import Reference
-from shared.service import Context, Service, every
+from shared.service import Context, Reference, Service, every
 from shared.telemetry import gauge
 
 from . import api, handlers, mailer, webhook

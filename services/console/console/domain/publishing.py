@@ -30,8 +30,8 @@ def judge(document: Program, known: Mapping[int, str], *, now: datetime, backdat
             return "known"
         raise RefusalError(
             "other_content",
-            f"version {version} of {document.id} is published with other content, and a published version never changes: "
-            f"publish yours as version {max(known) + 1}",
+            f"version {version} of {document.id} is published with other content, and what is published never "
+            f"changes: publish yours as version {max(known) + 1}",
         )
     latest = max(known, default=0)
     if version < latest:
@@ -42,8 +42,8 @@ def judge(document: Program, known: Mapping[int, str], *, now: datetime, backdat
     if document.effective_from < earliest and not backdate:
         raise RefusalError(
             "too_soon",
-            f"effective_from is {document.effective_from.isoformat()}, but a version takes effect {NOTICE.seconds} seconds "
-            f"after it is published at the earliest: set it to {earliest.isoformat(timespec='seconds')} or later, or publish "
-            "with backdate=true, which touches only orders that were not judged yet",
+            f"effective_from is {document.effective_from.isoformat()}, but a version takes effect {NOTICE.seconds} "
+            f"seconds after it is published at the earliest: set it to {earliest.isoformat(timespec='seconds')} or "
+            "later, or publish with backdate=true, which touches only orders that were not judged yet",
         )
     return "new"

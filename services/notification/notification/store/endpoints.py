@@ -112,7 +112,8 @@ async def targets(connection: asyncpg.Connection, programs: list[str], *, now: d
         """SELECT e.program_id, e.url,
                array_agg(s.secret ORDER BY s.expires_at IS NULL DESC, s.created_at DESC) AS secrets
            FROM endpoints e JOIN endpoint_secrets s USING (program_id)
-           WHERE e.program_id = ANY($1::text[]) AND (s.expires_at IS NULL OR s.expires_at > $2) GROUP BY e.program_id""",
+           WHERE e.program_id = ANY($1::text[]) AND (s.expires_at IS NULL OR s.expires_at > $2)
+           GROUP BY e.program_id""",
         sorted(programs),
         now,
     )

@@ -1,0 +1,110 @@
+"""Which events call for a message."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from contracts.members import MemberChangedV1
+from contracts.points import Balances, Cause, PointsGrantedV1
+from contracts.tiers import StandingChangedV1
+from notification.domain import calls
+from notification.domain.world import CODE_WAIT, CONTACT_WAIT, Recipient, World
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+MEMBER = UUID(int=7)
+
+
+def granted(kind: str, points: int = 250, **cause: object) -> PointsGrantedV1:
+    return PointsGrantedV1(
+        program_id="aurora", member_id=MEMBER, program_version=1, program_hash="x", sequence=1, account_version=1,
+        occurred_at=NOW, effective_at=NOW, cause=Cause.model_validate({"kind": kind, "id": "e", **cause}), transfers=(),
+        points=points, balances=Balances(pending=250, active=0, held=0, deficit=0),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "template"),
+    [
+        ("order", "points_earned"),
+        ("standing", "points_earned"),
+        ("enrolment", "points_earned"),
+        ("program", "points_earned"),
+        ("referral", "referral_rewarded"),
+        ("command", None),
+        ("sweep", None),
+    ],
+)
+def test_grants_by_their_cause(kind: str, template: str) -> None:
+    call = calls.granted(granted(kind))
+    assert (call.template if call else None) == template
+
+
+def test_a_grant_of_nothing_calls_for_nothing() -> None:
+    assert calls.granted(granted("order", points=0)) is None
+
+
+def test_the_role_in_a_referral_is_kept() -> None:
+    call = calls.granted(granted("referral", role="friend"))
+    assert call is not None
+    assert call.parameters["role"] == "friend"
+
+
+@pytest.mark.parametrize(("change", "called"), [("upgraded", True), ("downgraded", False), ("unchanged", False)])
+def test_only_a_rise_is_announced(change: str, called: bool) -> None:
+    event = StandingChangedV1(
+        program_id="aurora", member_id=MEMBER, version=2, intervals=(), change=change, from_tier_id="member",
+        to_tier_id="silver", tier_points=2000, occurred_at=NOW, recorded_at=NOW,
+    )  # fmt: skip
+    assert (calls.upgraded(event) is not None) == called
+
+
+def test_a_welcome_dates_from_the_enrolment() -> None:
+    event = MemberChangedV1(
+        program_id="aurora", member_id=MEMBER, version=9, status="member", seen_at=NOW,
+        enrolled_at=NOW - timedelta(days=300), recorded_at=NOW,
+    )  # fmt: skip
+    assert calls.welcome(event).recorded_at == NOW - timedelta(days=300)
+
+
+def world() -> World:
+    return World(now=NOW, oldest=NOW - timedelta(hours=48), recipients={})
+
+
+@pytest.mark.parametrize(("age_hours", "state"), [(0, "due"), (47, "due"), (48, "due"), (49, "suppressed")])
+def test_old_news_are_recorded_and_not_sent(age_hours: int, state: str) -> None:
+    here = world()
+    call = calls.Call("coupon", {"code": "SECRET"}, NOW - timedelta(hours=age_hours))
+    here.call(call, Recipient(MEMBER, "aurora", email="a@example.com"), UUID(int=1), "c", None)
+    (message,) = here.messages
+    assert message.state == state
+    assert (message.parameters == {}) == (state == "suppressed")
+
+
+def test_webhooks_are_never_too_old() -> None:
+    here = world()
+    call = calls.Call("reward.issued", {}, NOW - timedelta(days=9), channel="webhook")
+    here.call(call, Recipient(MEMBER, "aurora"), UUID(int=1), "c", None)
+    assert here.messages[0].state == "due"
+    assert here.messages[0].due_at == NOW
+
+
+def test_the_id_of_a_message_follows_from_its_event_and_channel() -> None:
+    ids = set()
+    for _ in range(2):
+        here = world()
+        for event_id in (1, 2):
+            for channel in ("email", "webhook"):
+                call = calls.Call("coupon", {}, NOW, channel=channel)
+                here.call(call, Recipient(MEMBER, "aurora"), UUID(int=event_id), "c", None)
+        ids |= {message.message_id for message in here.messages}
+    assert len(ids) == 4
+
+
+def test_messages_wait_for_what_they_need() -> None:
+    nobody, known = Recipient(MEMBER, "aurora"), Recipient(MEMBER, "aurora", email="a@example.com")
+    assert nobody.due_at("coupon", NOW) == NOW + CONTACT_WAIT
+    assert known.due_at("coupon", NOW) == NOW
+    assert known.due_at("welcome", NOW) == NOW + CODE_WAIT
+    known.referral_code = "X"
+    assert known.due_at("welcome", NOW) == NOW
