@@ -11,6 +11,8 @@ from aiokafka.errors import KafkaError, for_code
 
 _TOPIC_EXISTS = 36
 _TIMEOUT_MS = 15_000
+_COPIES_MAX = 3
+"""Each record lies on as many brokers as there are, up to so many."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,9 @@ async def apply_topics(kafka: str, wanted: Sequence[Wanted], *, check: bool) -> 
 
 
 async def _create(admin: AIOKafkaAdminClient, absent: Sequence[Wanted]) -> list[str]:
-    # A replication factor of -1 is the broker's own default.
+    copies = min(_COPIES_MAX, len((await admin.describe_cluster())["brokers"]))
     answer = await admin.create_topics(
-        [NewTopic(item.name, item.partitions, -1, topic_configs=item.configs()) for item in absent]
+        [NewTopic(item.name, item.partitions, copies, topic_configs=item.configs()) for item in absent]
     )
     created = []
     for name, code, *text in answer.topic_errors:
@@ -106,7 +108,7 @@ async def _compare(admin: AIOKafkaAdminClient, present: Sequence[Wanted]) -> lis
         if count != item.partitions:
             wrong.append(
                 f"{item.name} has {count} partitions and should have {item.partitions}: the count is fixed at install, "
-                "because with another one a key goes to another partition, and its new events would overtake its old ones"
+                "because with another one a key goes elsewhere, and its new events would overtake its old ones"
             )
         wrong += [f"{item.name}: {fault}" for fault in _config_faults(item, configs.get(item.name, {}))]
     return wrong
