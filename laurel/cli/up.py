@@ -2,10 +2,11 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import typer
+from rich.status import Status
 
 from laurel import installation
 from laurel.services import SERVICES
@@ -25,7 +26,7 @@ def up() -> None:
     ports = {name: entry.port for name, entry in SERVICES.items()}
     with installation.held(folder), stoppable(), say.out.status("Starting …") as status:
         try:
-            with Stack(folder, ports=ports, tell=lambda text: status.update(f"{text} …")) as stack:
+            with Stack(folder, ports=ports, tell=teller(status)) as stack:
                 status.stop()
                 show(stack)
                 try:
@@ -52,6 +53,13 @@ def show(stack: Stack) -> None:
         "  laurel send shopify ORDER.json --topic orders/paid --set financial_status=paid --now\n"
         "  laurel member EMAIL\n  laurel doctor"
     )
+
+
+def teller(status: Status) -> Callable[[str], None]:
+    """Says what is being done: on a terminal in one line that changes, else line by line."""
+    if say.out.is_terminal:
+        return lambda text: status.update(f"{text} …")
+    return lambda text: say.out.print(f"{text} …")
 
 
 @contextmanager
