@@ -126,6 +126,8 @@ class Account:
     touched: set[UUID] = field(default_factory=set)
     """Lots changed in this batch."""
     decisions: list[Decision] = field(default_factory=list)
+    nothing_due: bool = False
+    """It was to be swept in vain: what it said was due is not any more."""
 
     def balances(self) -> Balances:
         """The member's buckets as told to the world."""
@@ -139,7 +141,7 @@ def begin(
     *,
     occurred_at: datetime,
     recorded_at: datetime,
-    input: str,  # noqa: A002 - the word of the design
+    input: str,
     pinned: dict[str, Any],
 ) -> Decision:
     """Open the next decision; the account is first advanced to when it is posted: never before its clock."""

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+from contracts.members import MemberChangedV1
 from contracts.orders import OrderChangedV1
 from contracts.points import BaseStep, OrderRef
 from contracts.tiers import StandingInterval
@@ -78,3 +79,22 @@ class Referral(Claim):
     version: int
     confirmed: bool
     placed_at: datetime
+
+
+def concerns_orders(member: Member, event: MemberChangedV1) -> bool:
+    """Whether a newer state of a member changes what their orders earn. An erasure takes nothing back."""
+    same = (event.status, event.enrolled_at) == (member.status, member.enrolled_at)
+    return event.version > member.version and not same and event.status != "erased"
+
+
+def inputs(member: Member, claim: Order | Referral) -> dict[str, Any]:
+    """What a judgement is made from, beside the event that calls for it: pinned with the decision."""
+    facts: dict[str, Any] = {
+        "program_version": claim.program_version,
+        "program_hash": claim.program_hash,
+        "member_version": member.version,
+        "standing_version": member.standing_version,
+    }
+    if isinstance(claim, Order):
+        return facts | {"revision": claim.revision, "first_recorded_at": claim.first_recorded_at.isoformat()}
+    return facts | {"referral_version": claim.version}

@@ -53,7 +53,8 @@ def judge_order(member: Member, order: Order, program: Program | None) -> Verdic
         return Verdict(reason, {}, explanation)
     due = entitlement(order.facts, program, level.multiplier)
     explanation |= {"exact": _text(due.exact), "points": due.points, "rules": _rules(due)}
-    base = base_steps(order.facts, program)
+    steps = base_steps(order.facts, program)
+    base = steps if steps[0].base_points else ()
     return Verdict(None if due.points else _worthless(order, due), due.by_rule, explanation, base)
 
 
@@ -102,7 +103,7 @@ def _text(value: Exact) -> str:
     """An exact amount as people read it, to six decimals."""
     if isinstance(value, int) or value.denominator == 1:
         return str(int(value))
-    return str((Decimal(value.numerator) / value.denominator).quantize(Decimal("0.000001")).normalize())
+    return f"{(Decimal(value.numerator) / value.denominator).quantize(Decimal('0.000001')):f}".rstrip("0").rstrip(".")
 
 
 def judge_referral(member: Member, referral: Referral, program: Program | None) -> Verdict:
@@ -168,9 +169,9 @@ def _open(account: Account, claim: Order | Referral, program: Program, at: datet
     lot_id = derived_id(at, "lot", account.member_id, claim.origin)
     active_at = max(_due(claim, program, at), at)
     expires_at = expiry(active_at, program.earning.validity_months, program.time_zone)
-    state = "pending" if active_at > at else "active"
-    lot = Lot(lot_id, claim.origin, program.version, at, active_at, expires_at, "pending")
-    lot.state = "pending" if state == "pending" else "active"
+    lot = Lot(lot_id, claim.origin, program.version, at, active_at, expires_at)
+    if active_at <= at:
+        lot.state = "active"
     account.lots[lot_id] = lot
     claim.lot_id = lot_id
     return lot

@@ -15,7 +15,7 @@ CODE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 CODE_LENGTH = 12
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A redemption that cannot be made now; `reason` names why, the text says it."""
 
     def __init__(self, reason: str, text: str) -> None:
@@ -35,23 +35,23 @@ class Coupon:
 
 
 def find_reward(program: Program | None, reward_id: str) -> MoneyOff:
-    """A reward of the program in force. Raises `Refused` (unknown_reward)."""
+    """A reward of the program in force. Raises `RefusedError` (unknown_reward)."""
     rewards = program.rewards if program else ()
     reward = next((reward for reward in rewards if reward.id == reward_id), None)
     if reward is None:
-        raise Refused("unknown_reward", f"The program has no reward {reward_id!r}.")
+        raise RefusedError("unknown_reward", f"The program has no reward {reward_id!r}.")
     return reward
 
 
 def check_covered(account: Account, reward: MoneyOff) -> None:
-    """Raises `Refused` (insufficient_points), which says how many are missing."""
+    """Raises `RefusedError` (insufficient_points), which says how many are missing."""
     missing = reward.cost - account.active
     if missing > 0:
-        raise Refused("insufficient_points", f"{reward.cost} points are needed, {missing} are missing.")
+        raise RefusedError("insufficient_points", f"{reward.cost} points are needed, {missing} are missing.")
 
 
 def redeem(account: Account, decision: Decision, program: Program, reward: MoneyOff, code: str) -> Coupon:
-    """Move the cost to the program's `redeemed` bucket, within the open decision. Raises `Refused`."""
+    """Move the cost to the program's `redeemed` bucket, within the open decision. Raises `RefusedError`."""
     check_covered(account, reward)
     at = decision.effective_at
     debit_active(account, reward.cost, credit="redeemed", at=at, program_version=program.version)

@@ -1,13 +1,14 @@
 """Which tier held when an order was placed, and which orders a changed standing concerns."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from contracts.tiers import StandingInterval
 
 Intervals = Sequence[StandingInterval]
 Span = tuple[datetime, datetime | None]
 """From, until and including; no end: for ever."""
+EVER: Span = (datetime(1970, 1, 1, tzinfo=UTC), None)
 
 
 def tier_at(intervals: Intervals, placed_at: datetime, order: str) -> str | None:
@@ -26,16 +27,27 @@ def tier_at(intervals: Intervals, placed_at: datetime, order: str) -> str | None
 
 
 def changed_span(old: Intervals, new: Intervals) -> Span | None:
-    """The time in which the two may name different tiers; None when they are the same.
-
-    What both begin or end with alike is cut off, so that a new upgrade does not touch the orders before it.
-    """
-    if list(old) == list(new):
+    """The time in which the two may name different tiers; None when they never do."""
+    bounds = {interval.starts_at for interval in (*old, *new)}
+    bounds |= {interval.valid_until for interval in (*old, *new) if interval.valid_until is not None}
+    ordered: list[datetime] = sorted(bounds)
+    differ = [index for index, bound in enumerate(ordered) if _from(old, bound) != _from(new, bound)]
+    if not differ:
         return None
-    same = 0
-    while same < min(len(old), len(new)) and old[same] == new[same]:
-        same += 1
-    changed = [*old[same:], *new[same:]]
-    ends = [interval.valid_until for interval in changed]
-    known = [end for end in ends if end is not None]
-    return min(interval.starts_at for interval in changed), max(known) if len(known) == len(ends) else None
+    last = differ[-1] + 1
+    return ordered[differ[0]], ordered[last] if last < len(ordered) else None
+
+
+def _from(intervals: Intervals, bound: datetime) -> tuple[str | None, str | None]:
+    """The tier right after a bound, and the order that reached it there."""
+    for interval in reversed(intervals):
+        if interval.starts_at <= bound and (interval.valid_until is None or interval.valid_until > bound):
+            return interval.tier_id, interval.starts_with if interval.starts_at == bound else None
+    return None, None
+
+
+def hull(one: Span | None, other: Span | None) -> Span | None:
+    """The shortest span that holds both."""
+    if one is None or other is None:
+        return one or other
+    return min(one[0], other[0]), None if one[1] is None or other[1] is None else max(one[1], other[1])

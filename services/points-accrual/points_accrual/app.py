@@ -1,0 +1,28 @@
+"""Wiring: what points-accrual consumes, publishes and serves."""
+
+from functools import partial
+
+from contracts.program import ProgramBook
+from contracts.topics import MEMBERS, ORDERS, POINTS, PROGRAMS, REFERRALS, TIERS
+from shared.kafka import Reference
+from shared.service import Context, Service
+
+from . import api, handlers
+
+
+def build(context: Context) -> Service:
+    """The service around one process's resources.
+
+    Who is a member, and in which tier, is read before referrals and orders: judged once instead of again.
+    """
+    programs = ProgramBook()
+    return Service(
+        name=POINTS,
+        consumes=(MEMBERS, TIERS, REFERRALS, ORDERS),
+        process=partial(handlers.process, programs),
+        handled=frozenset(handlers.HANDLERS),
+        ignored=handlers.IGNORED,
+        reference=Reference(PROGRAMS, programs.add),
+        routes=api.routes(context, programs),
+        sweep=partial(handlers.sweep, programs),
+    )

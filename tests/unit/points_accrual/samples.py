@@ -1,0 +1,263 @@
+"""Programs, orders and an in-memory ledger for the tests of points-accrual."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from contracts.base import Event
+from contracts.envelope import Envelope
+from contracts.ids import derived_id
+from contracts.members import MemberChangedV1
+from contracts.orders import Amount, OrderChangedV1, OrderLine, Refund, RefundLine
+from contracts.program import (
+    Basis,
+    Earning,
+    Level,
+    Messages,
+    MoneyOff,
+    Point,
+    Program,
+    ProgramBook,
+    ProgramPublishedV1,
+    Referral,
+    SpendRule,
+    Tiers,
+)
+from contracts.referrals import ReferralConfirmedV1, ReferralReversedV1
+from contracts.tiers import StandingChangedV1, StandingInterval
+from points_accrual.domain.account import Account
+from points_accrual.domain.claims import Member
+from points_accrual.domain.world import World
+from points_accrual.handlers import HANDLERS, judge_waiting, pass_time
+from shared.transaction import Message
+
+T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+ANN = UUID("00000000-0000-8000-8000-00000000000a")
+BOB = UUID("00000000-0000-8000-8000-00000000000b")
+
+
+def spend(rule_id: str = "spend", rate: str = "1", minimum: int = 0, **basis: bool) -> SpendRule:
+    return SpendRule(
+        type="spend", id=rule_id, points_per_unit=Decimal(rate), minimum_minor=minimum, basis=Basis(**basis)
+    )
+
+
+def program(
+    *rules: SpendRule, version: int = 1, effective_from: datetime = datetime(2020, 1, 1, tzinfo=UTC),
+    zone: str = "UTC", currency: str = "EUR", codes: str = "generated", program_id: str = "aurora", **earning: Any,
+) -> Program:  # fmt: skip
+    ladder = {"basic": "1", "silver": "1.25", "gold": "1.5"}
+    levels = tuple(
+        Level(id=name, name={"en": name}, threshold=place * 1000, multiplier=Decimal(rate))
+        for place, (name, rate) in enumerate(ladder.items())
+    )
+    reward = {"type": "money_off", "id": "ten-off", "name": {"en": "10 off"}, "cost": 100, "value_minor": 1000}
+    return Program(
+        id=program_id,
+        version=version,
+        name={"en": "Aurora"},
+        currency=currency,
+        zone=zone,
+        effective_from=effective_from,
+        point=Point(name={"en": "points"}, value_minor=Decimal(1)),
+        earning=Earning(rules=rules or (spend(),), **earning),
+        tiers=Tiers(levels=levels),
+        referral=Referral(advocate_points=500, friend_points=250),
+        rewards=(MoneyOff.model_validate(reward | {"codes": codes, "valid_days": 30}),),
+        messages=Messages(sender_name="Aurora"),
+    )
+
+
+def published(document: Program) -> ProgramPublishedV1:
+    return ProgramPublishedV1(
+        program_id=document.id, version=document.version, hash=document.hash(), published_at=document.effective_from,
+        document=document,
+    )  # fmt: skip
+
+
+def book(*documents: Program) -> ProgramBook:
+    programs = ProgramBook()
+    for document in documents:
+        programs.add(published(document))
+    return programs
+
+
+def money(shop: int, presentment: int | None = None) -> Amount:
+    return Amount(shop_minor=shop, presentment_minor=shop if presentment is None else presentment)
+
+
+def line(
+    line_id: str, gross: int, *, quantity: int = 1, discount: int = 0, tax: int = 0, gift_card: bool = False
+) -> OrderLine:
+    return OrderLine(
+        line_id=line_id, quantity=quantity, gross=money(gross), discount=money(discount), tax=money(tax),
+        gift_card=gift_card,
+    )  # fmt: skip
+
+
+def back(refund_id: str, at: datetime, lines: dict[str, int | None] | None = None, **values: Any) -> Refund:
+    """A refund; `lines` gives the money per line, None for one piece of it."""
+    items = tuple(
+        RefundLine(line_id=key, quantity=1, subtotal=None if value is None else money(value))
+        for key, value in (lines or {}).items()
+    )
+    amounts = {key: money(value) for key, value in values.items()}
+    return Refund(refund_id=refund_id, occurred_at=at, lines=items, **amounts)
+
+
+def order(*lines: OrderLine, **values: Any) -> OrderChangedV1:
+    """A paid order of 100.00 unless told otherwise; integers become amounts."""
+    lines = lines or (line("1", 10000),)
+    nets = sum(item.gross.shop_minor - item.discount.shop_minor for item in lines)
+    placed_at = values.pop("placed_at", T0)
+    known: dict[str, Any] = {
+        "program_id": "aurora", "member_id": ANN, "source": "shop", "order_id": "1", "revision": 1, "currency": "EUR",
+        "presentment_currency": "EUR", "placed_at": placed_at, "paid_at": placed_at, "updated_at": placed_at,
+        "recorded_at": placed_at, "payment": "paid", "lines": lines, "subtotal": nets,
+    }  # fmt: skip
+    known |= values
+    known.setdefault("total", known["subtotal"])
+    for name in ("subtotal", "total", "shipping", "tax", "tip", "gift_card_paid", "points_paid"):
+        if isinstance(known.get(name), int):
+            known[name] = money(known[name])
+    return OrderChangedV1(**known)
+
+
+def enrolled(
+    at: datetime = T0,
+    *,
+    version: int = 1,
+    member_id: UUID = ANN,
+    status: str = "member",
+    recorded: datetime | None = None,
+) -> MemberChangedV1:
+    return MemberChangedV1.model_validate(
+        {
+            "program_id": "aurora",
+            "member_id": member_id,
+            "version": version,
+            "status": status,
+            "seen_at": at,
+            "enrolled_at": at if status == "member" else None,
+            "recorded_at": recorded or at,
+        }
+    )
+
+
+def interval(
+    tier_id: str, starts_at: datetime, *, order: str | None = None, until: datetime | None = None
+) -> StandingInterval:
+    return StandingInterval(tier_id=tier_id, starts_at=starts_at, starts_with=order, valid_until=until)
+
+
+def standing(
+    *intervals: StandingInterval, version: int = 1, at: datetime = T0, member_id: UUID = ANN
+) -> StandingChangedV1:
+    return StandingChangedV1(
+        program_id="aurora", member_id=member_id, version=version, intervals=intervals, change="upgraded",
+        from_tier_id="basic", to_tier_id="silver", tier_points=0, occurred_at=at, recorded_at=at,
+    )  # fmt: skip
+
+
+def confirmed(
+    version: int = 1, *, role: str = "advocate", at: datetime = T0, member_id: UUID = ANN
+) -> ReferralConfirmedV1:
+    return ReferralConfirmedV1.model_validate(_referral(version, role, at, member_id) | {"order_minor": 5000})
+
+
+def reversed_(
+    version: int = 2, *, role: str = "advocate", at: datetime = T0, member_id: UUID = ANN
+) -> ReferralReversedV1:
+    return ReferralReversedV1.model_validate(_referral(version, role, at, member_id) | {"reason": "refunded"})
+
+
+def _referral(version: int, role: str, at: datetime, member_id: UUID) -> dict[str, Any]:
+    return {
+        "program_id": "aurora", "member_id": member_id, "referral_id": derived_id(T0, "referral"), "version": version,
+        "role": role, "advocate_id": ANN, "friend_id": BOB, "source": "shop", "order_id": "77", "order_revision": 1,
+        "placed_at": T0, "occurred_at": at, "recorded_at": at,
+    }  # fmt: skip
+
+
+class Ledger:
+    """The handlers over a world in memory: everything is loaded, nothing is saved."""
+
+    def __init__(self, *programs: Program) -> None:
+        self.world = World(book(*(programs or (program(),))), T0)
+        self.sent = 0
+
+    def account(self, member_id: UUID = ANN) -> Account:
+        if member_id not in self.world.accounts:
+            self.world.accounts[member_id] = Account(member_id, "aurora", datetime(1970, 1, 1, tzinfo=UTC))
+            self.world.members[member_id] = Member(member_id)
+        return self.world.accounts[member_id]
+
+    def send(self, *events: Event) -> "Ledger":
+        for event in events:
+            if isinstance(event, ProgramPublishedV1):
+                self.world.programs.add(event)
+                continue
+            self.account(event.member_id)  # type: ignore[attr-defined]
+            recorded_at: datetime = event.recorded_at  # type: ignore[attr-defined]
+            self.world.now = max(self.world.now, recorded_at)
+            self.sent += 1
+            envelope = Envelope(
+                id=UUID(int=self.sent), type=event.TYPE, source="test", subject=event.key(), time=recorded_at,
+                correlation_id="test",
+            )  # fmt: skip
+            HANDLERS[type(event)](self.world, Message(event, envelope, "", 0, self.sent))
+        return self
+
+    def sweep(self, horizon: datetime) -> "Ledger":
+        for account in self.world.accounts.values():
+            pass_time(self.world, account, horizon)
+            pass_time(self.world, account, horizon)
+            judge_waiting(self.world, account, horizon)
+        return self
+
+    def buckets(self, member_id: UUID = ANN) -> tuple[int, int, int]:
+        """Pending, active, owed."""
+        account = self.account(member_id)
+        self.check()
+        return account.pending, account.active, account.deficit
+
+    def events(self) -> list[Event]:
+        return [announcement[0] for announcement, _ in self.world.outbox]
+
+    def granted(self) -> dict[str, dict[str, int]]:
+        return {
+            str(key): {rule: points for rule, points in found.granted.items() if points}
+            for (_, key), found in sorted(self.world.orders.items())
+        }
+
+    def check(self) -> None:
+        """Everything adds up: transfers to balances, lots to buckets, claims to transfers, nothing below zero."""
+        for account in self.world.accounts.values():
+            sums: dict[str, int] = {}
+            for decision in account.decisions:
+                for posting in decision.postings:
+                    sums[posting.debit] = sums.get(posting.debit, 0) - posting.points
+                    sums[posting.credit] = sums.get(posting.credit, 0) + posting.points
+            assert sum(sums.values()) == 0
+            assert sums.get("pending", 0) == account.pending >= 0
+            assert sums.get("active", 0) == account.active >= 0
+            assert -sums.get("deficit", 0) == account.deficit >= 0
+            assert not (account.active and account.deficit)
+            by_state = {"pending": 0, "active": 0, "ended": 0}
+            for lot in account.lots.values():
+                assert lot.remaining >= 0
+                assert lot.expired >= 0
+                by_state[lot.state] += lot.remaining
+            assert by_state == {"pending": account.pending, "active": account.active, "ended": 0}
+
+
+def outcome(ledger: Ledger) -> tuple[object, ...]:
+    """What must not depend on the order of deliveries."""
+    return (ledger.granted(), ledger.buckets(), [item.base for item in _sorted_orders(ledger)])
+
+
+def _sorted_orders(ledger: Ledger) -> Sequence[Any]:
+    return [found for _, found in sorted(ledger.world.orders.items())]
