@@ -58,4 +58,4 @@ class ReferralReversedV1(ReferralEvent):
 
     TYPE: ClassVar[str] = "loyalty.referral.reversed.v1"
 
-    reason: Literal["below_minimum", "cancelled", "refunded", "superseded"]
+    reason: Literal["below_minimum", "cancelled", "refunded", "superseded", "self_email", "self_fingerprint"]

@@ -4,7 +4,7 @@ from datetime import datetime
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.points import OrderBase, OrderRef
@@ -140,6 +140,7 @@ versions = st.lists(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(versions, st.randoms(use_true_random=False))
 def test_any_permutation_and_duplication_ends_the_same(facts: list[Fact], chance: object) -> None:
     latest = {one.key: one for one in sorted(facts, key=lambda one: (one.revision, one.sequence))}

@@ -5,7 +5,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.program import Tiers
@@ -147,6 +147,7 @@ def defined(facts: list[Fact], moment: datetime, key: str | None) -> str:
     return [level.id for level in MONTH.levels if level.threshold <= points][-1]
 
 
+@settings(deadline=None)
 @given(orders)
 def test_agrees_with_the_definition_everywhere(facts: list[Fact]) -> None:
     result = intervals(facts, MONTH, UTC_ZONE)
@@ -161,6 +162,7 @@ def test_agrees_with_the_definition_everywhere(facts: list[Fact]) -> None:
         assert points_after(facts, moment, MONTH, UTC_ZONE) == sum(counted(o, moment, None, MONTH) for o in facts)
 
 
+@settings(deadline=None)
 @given(orders)
 def test_no_gaps_no_overlaps_no_repetition(facts: list[Fact]) -> None:
     result = intervals(facts, MONTH, UTC_ZONE)
@@ -173,6 +175,7 @@ def test_no_gaps_no_overlaps_no_repetition(facts: list[Fact]) -> None:
         assert (result[-1].tier_id, result[-1].valid_until) == ("basic", None)
 
 
+@settings(deadline=None)
 @given(orders, moments)
 def test_the_next_change_is_the_end_of_what_is_held(facts: list[Fact], now: datetime) -> None:
     result = intervals(facts, MONTH, UTC_ZONE)
@@ -182,6 +185,7 @@ def test_the_next_change_is_the_end_of_what_is_held(facts: list[Fact], now: date
         assert held.valid_until == following
 
 
+@settings(deadline=None)
 @given(orders, st.randoms(use_true_random=False))
 def test_the_order_of_facts_does_not_matter(facts: list[Fact], chance: object) -> None:
     mixed = list(facts)

@@ -1,0 +1,1 @@
+"""Referrals: codes to share, who brought whom, and whether it counts."""

@@ -1,0 +1,24 @@
+"""Wiring: what the referral service consumes, publishes and serves."""
+
+from functools import partial
+
+from contracts.program import ProgramBook
+from contracts.topics import MEMBERS, ORDERS, PROGRAMS, REFERRAL
+from shared.kafka import Reference
+from shared.service import Context, Service
+
+from . import api, handlers
+
+
+def build(context: Context) -> Service:
+    """The service around one process's resources."""
+    programs = ProgramBook()
+    return Service(
+        name=REFERRAL,
+        consumes=(MEMBERS, ORDERS),
+        process=partial(handlers.process, programs),
+        handled=frozenset(handlers.HANDLERS),
+        reference=Reference(PROGRAMS, programs.add),
+        routes=api.routes(context, programs),
+        sweep=partial(handlers.sweep, programs),
+    )

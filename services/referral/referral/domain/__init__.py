@@ -1,0 +1,1 @@
+"""The rules of referrals: deterministic functions of values, without clock, input or chance."""

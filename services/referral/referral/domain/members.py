@@ -1,0 +1,66 @@
+"""A member as advocate and as friend: the code, the orders with their fingerprints, and the referrals as friend."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, NamedTuple
+from uuid import UUID
+
+from .orders import Order, OrderKey
+
+State = Literal["confirmed", "rejected", "reversed"]
+
+
+class ReferralKey(NamedTuple):
+    """A referral of a friend: whose code on which order. At most one of a friend's is confirmed at a time."""
+
+    order: OrderKey
+    advocate_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Referral:
+    """A referral as last announced; `version` grows with each announcement."""
+
+    referral_id: UUID
+    key: ReferralKey
+    state: State
+    reason: str | None
+    version: int
+    order_revision: int
+    order_minor: int
+    placed_at: datetime
+    changed_at: datetime
+
+
+@dataclass(slots=True)
+class Member:
+    """Someone known by an order or a profile; `version` is 0 until a profile arrived."""
+
+    member_id: UUID
+    program_id: str
+    version: int = 0
+    status: str | None = None
+    email: str | None = None
+    """Fingerprint."""
+    code: str | None = None
+    code_assigned_at: datetime | None = None
+    program_version: int = 0
+    """The version of the program that they were last looked at under; 0: none yet."""
+    orders: dict[OrderKey, Order] = field(default_factory=dict)
+    referrals: dict[ReferralKey, Referral] = field(default_factory=dict)
+    changed: bool = False
+    """Whether this batch changed the row, and below which of the orders and referrals."""
+    changed_orders: dict[OrderKey, Order] = field(default_factory=dict)
+    changed_referrals: dict[ReferralKey, Referral] = field(default_factory=dict)
+
+    def learn(self, order: Order) -> bool:
+        """Keep an order unless this revision or a later one is known. Returns whether it was news."""
+        known = self.orders.get(order.key)
+        if known is not None and known.revision >= order.revision:
+            return False
+        self.orders[order.key] = self.changed_orders[order.key] = order
+        return True
+
+    def keep(self, referral: Referral) -> None:
+        """Keep a referral's new state."""
+        self.referrals[referral.key] = self.changed_referrals[referral.key] = referral

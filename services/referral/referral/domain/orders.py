@@ -1,0 +1,109 @@
+"""What referrals need to know of an order: whether it counts, which codes it carried, and whose it may be."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from contracts.orders import OrderChangedV1, OrderLine, RefundLine
+from contracts.program import Program
+
+from .codes import candidates
+
+Flaw = Literal["not_counted", "unpaid", "cancelled", "refunded", "below_minimum"]
+Payment = Literal["unpaid", "paid", "refunded", "voided"]
+OrderKey = tuple[str, str]
+
+_PAYMENTS: dict[str, Payment] = {
+    "paid": "paid",
+    "partially_refunded": "paid",
+    "refunded": "refunded",
+    "voided": "voided",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order at its latest revision."""
+
+    source: str
+    order_id: str
+    revision: int
+    placed_at: datetime
+    payment: Payment
+    cancelled: bool
+    test: bool
+    currency: str
+    net_minor: int
+    """The subtotal after refunds, in the shop's currency."""
+    codes: tuple[str, ...]
+    """What it carried that may be a referral code; discount codes first."""
+    email: str | None
+    """This and the next two are fingerprints."""
+    address: str | None
+    card: str | None
+
+    @property
+    def key(self) -> OrderKey:
+        return self.source, self.order_id
+
+    @property
+    def place(self) -> tuple[datetime, str, str]:
+        """Its place in the buyer's history."""
+        return self.placed_at, self.source, self.order_id
+
+
+def read_order(event: OrderChangedV1, attribute: str | None) -> Order:
+    """The order as far as referrals need it. `attribute` names the cart attribute that may carry a code."""
+    texts = [*event.discount_codes, event.attributes.get(attribute, "") if attribute else ""]
+    return Order(
+        source=event.source,
+        order_id=event.order_id,
+        revision=event.revision,
+        placed_at=event.placed_at,
+        payment=_PAYMENTS.get(event.payment, "unpaid"),
+        cancelled=event.cancelled_at is not None,
+        test=event.test,
+        currency=event.currency,
+        net_minor=net_minor(event),
+        codes=candidates(texts),
+        email=event.fingerprints.email,
+        address=event.fingerprints.address,
+        card=event.fingerprints.payment,
+    )
+
+
+def net_minor(event: OrderChangedV1) -> int:
+    """The subtotal less what was refunded of lines and beyond; refunds of tax and shipping leave it alone."""
+    subtotal = event.subtotal.shop_minor
+    back = sum(_line_minor(line, event.lines) for refund in event.refunds for line in refund.lines)
+    back += sum(refund.adjustment.shop_minor for refund in event.refunds)
+    return max(0, subtotal - max(0, back))
+
+
+def _line_minor(refunded: RefundLine, lines: Sequence[OrderLine]) -> int:
+    """Money given back for a line; by its share of the line's quantity where the refund does not say."""
+    if refunded.subtotal is not None:
+        return refunded.subtotal.shop_minor
+    line = next((line for line in lines if line.line_id == refunded.line_id), None)
+    if line is None or not line.quantity:
+        return 0
+    price = line.gross.shop_minor - line.discount.shop_minor
+    return price * min(refunded.quantity, line.quantity) // line.quantity
+
+
+def flaw(order: Order, program: Program | None) -> Flaw | None:
+    """Why an order does not count for referrals under the program of its time; None when it does.
+
+    It counts when it is paid, in the program's currency, not a test, neither cancelled nor wholly refunded, and its
+    subtotal after refunds is above nothing and not below the minimum.
+    """
+    if program is None or program.referral is None or order.test or order.currency != program.currency:
+        return "not_counted"
+    if order.cancelled or order.payment == "voided":
+        return "cancelled"
+    if order.payment == "unpaid":
+        return "unpaid"
+    if order.payment == "refunded" or order.net_minor == 0:
+        return "refunded"
+    return "below_minimum" if order.net_minor < program.referral.minimum_minor else None

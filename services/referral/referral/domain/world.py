@@ -1,0 +1,188 @@
+"""The members whom a batch can concern, and what it does to them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from uuid import UUID
+
+from contracts.ids import derived_id
+from contracts.members import MemberChangedV1
+from contracts.orders import OrderChangedV1
+from contracts.program import ProgramBook
+from contracts.referrals import (
+    ReferralCodeAssignedV1,
+    ReferralConfirmedV1,
+    ReferralEvent,
+    ReferralRejectedV1,
+    ReferralReversedV1,
+)
+
+from .judging import judge, keys_to_look_at, next_state
+from .members import Member, Referral, ReferralKey, State
+from .orders import read_order
+
+Announcement = ReferralEvent | ReferralCodeAssignedV1
+_EVENTS: dict[State, type[ReferralEvent]] = {
+    "confirmed": ReferralConfirmedV1,
+    "rejected": ReferralRejectedV1,
+    "reversed": ReferralReversedV1,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """The moment of a change: in the world, and when Laurel was told."""
+
+    occurred_at: datetime
+    recorded_at: datetime
+
+
+@dataclass
+class World:
+    """Members and their orders, all locked, as one batch changes them."""
+
+    programs: ProgramBook
+    now: datetime
+    members: dict[UUID, Member]
+    friends: frozenset[UUID]
+    """Those who may be judged: the owners of all codes that their orders carry are among `members`."""
+    owners: dict[tuple[str, str], UUID]
+    """Whose a code is, by program and code."""
+    drawn: Mapping[UUID, str] = field(default_factory=dict)
+    """Codes drawn for members who may need one."""
+    announced: list[Announcement] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._carriers: dict[tuple[str, str], set[UUID]] = {}
+        for member_id in self.friends:
+            for order in self.members[member_id].orders.values():
+                self._carry(self.members[member_id], order.codes)
+
+    def change_member(self, event: MemberChangedV1) -> None:
+        """Keep a profile; who has become a member gets a code."""
+        member = self.members[event.member_id]
+        if event.version <= member.version:
+            return
+        known_email = member.email
+        member.version, member.status, member.email = event.version, event.status, event.email_fingerprint
+        member.changed = True
+        code_is_new = self.look_at(member)
+        if member.email != known_email or code_is_new:
+            self._judge_around(member, When(event.recorded_at, event.recorded_at))
+
+    def change_order(self, event: OrderChangedV1) -> None:
+        """Keep an order, then judge its buyer, and those whom the buyer brought."""
+        member = self.members[event.member_id]
+        order = read_order(event, self._attribute(event))
+        if not member.learn(order):
+            return
+        self._carry(member, order.codes)
+        self.look_at(member)
+        self._judge_around(member, When(event.updated_at, event.recorded_at))
+
+    def revisit(self, member: Member) -> None:
+        """Look at a member under a new version of the program."""
+        self.look_at(member)
+        self._judge_around(member, When(self.now, self.now))
+
+    def look_at(self, member: Member) -> bool:
+        """Give a member of a program with referrals a code. Returns whether they got one now."""
+        program = self.programs.in_force(member.program_id, self.now)
+        if program is None:
+            return False
+        if member.program_version != program.version:
+            member.program_version, member.changed = program.version, True
+        if program.referral is None or member.status != "member" or member.code is not None:
+            return False
+        code = self.drawn[member.member_id]
+        member.code, member.code_assigned_at, member.changed = code, self.now, True
+        self.owners[member.program_id, code] = member.member_id
+        self.announced.append(
+            ReferralCodeAssignedV1(
+                program_id=member.program_id, member_id=member.member_id, code=code, assigned_at=self.now
+            )
+        )
+        return True
+
+    def _attribute(self, event: OrderChangedV1) -> str | None:
+        program = self.programs.in_force(event.program_id, event.placed_at)
+        return program.referral.attribute if program and program.referral else None
+
+    def _carry(self, member: Member, codes: tuple[str, ...]) -> None:
+        for code in codes:
+            self._carriers.setdefault((member.program_id, code), set()).add(member.member_id)
+
+    def _judge_around(self, member: Member, when: When) -> None:
+        """Judge a member as friend, and the friends who carried the member's code."""
+        brought = self._carriers.get((member.program_id, member.code), set()) if member.code else set()
+        for member_id in sorted({member.member_id} | brought):
+            self._judge(self.members[member_id], when)
+
+    def _judge(self, friend: Member, when: When) -> None:
+        if not friend.referrals and not any(order.codes for order in friend.orders.values()):
+            return
+        verdicts = judge(friend, lambda code: self._owner(friend.program_id, code), self.programs)
+        for key in keys_to_look_at(friend, verdicts):
+            known = friend.referrals.get(key)
+            news = next_state(known, verdicts.get(key))
+            if news is not None:
+                referral = _changed(friend, key, known, news, when)
+                friend.keep(referral)
+                self.announced += _announcements(friend, referral, when)
+
+    def _owner(self, program_id: str, code: str) -> Member | None:
+        member_id = self.owners.get((program_id, code))
+        return None if member_id is None else self.members[member_id]
+
+
+def _changed(
+    friend: Member, key: ReferralKey, known: Referral | None, news: tuple[State, str | None], when: When
+) -> Referral:
+    order = friend.orders[key.order]
+    state, reason = news
+    if known is None:
+        facts = (friend.program_id, friend.member_id, *key.order, key.advocate_id)
+        return Referral(
+            referral_id=derived_id(order.placed_at, "referral", *facts),
+            key=key,
+            state=state,
+            reason=reason,
+            version=1,
+            order_revision=order.revision,
+            order_minor=order.net_minor,
+            placed_at=order.placed_at,
+            changed_at=when.occurred_at,
+        )
+    return replace(
+        known,
+        state=state,
+        reason=reason,
+        version=known.version + 1,
+        order_revision=order.revision,
+        order_minor=order.net_minor,
+        changed_at=when.occurred_at,
+    )
+
+
+def _announcements(friend: Member, referral: Referral, when: When) -> list[ReferralEvent]:
+    """What both parties are told; of a rejection only the friend."""
+    common = {
+        "program_id": friend.program_id,
+        "referral_id": referral.referral_id,
+        "version": referral.version,
+        "advocate_id": referral.key.advocate_id,
+        "friend_id": friend.member_id,
+        "source": referral.key.order[0],
+        "order_id": referral.key.order[1],
+        "order_revision": referral.order_revision,
+        "placed_at": referral.placed_at,
+        "occurred_at": when.occurred_at,
+        "recorded_at": when.recorded_at,
+        "order_minor": referral.order_minor,
+        "reason": referral.reason,
+    }
+    parties = {"advocate": referral.key.advocate_id, "friend": friend.member_id}
+    if referral.state == "rejected":
+        del parties["advocate"]
+    kind = _EVENTS[referral.state]
+    return [kind.model_validate(common | {"role": role, "member_id": party}) for role, party in parties.items()]
