@@ -182,6 +182,20 @@ def _referral(version: int, role: str, at: datetime, member_id: UUID) -> dict[st
     }  # fmt: skip
 
 
+def message(event: Event, number: int) -> Message:
+    """An event as read from its topic."""
+    recorded_at: datetime = event.recorded_at  # type: ignore[attr-defined]
+    envelope = Envelope(
+        id=UUID(int=number),
+        type=event.TYPE,
+        source="test",
+        subject=event.key(),
+        time=recorded_at,
+        correlation_id="test",
+    )
+    return Message(event, envelope, "", 0, number)
+
+
 class Ledger:
     """The handlers over a world in memory: everything is loaded, nothing is saved."""
 
@@ -204,11 +218,7 @@ class Ledger:
             recorded_at: datetime = event.recorded_at  # type: ignore[attr-defined]
             self.world.now = max(self.world.now, recorded_at)
             self.sent += 1
-            envelope = Envelope(
-                id=UUID(int=self.sent), type=event.TYPE, source="test", subject=event.key(), time=recorded_at,
-                correlation_id="test",
-            )  # fmt: skip
-            HANDLERS[type(event)](self.world, Message(event, envelope, "", 0, self.sent))
+            HANDLERS[type(event)](self.world, message(event, self.sent))
         return self
 
     def sweep(self, horizon: datetime) -> "Ledger":
