@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from .facts import Money, PayloadError
 
 _DECIMAL = re.compile(r"[+-]?\d{1,13}(\.\d{1,20})?")
+_ODD_ESCAPE = re.compile(r"\\u(0000|d[89a-f])", re.IGNORECASE)
 _DIGITS_MAX = 12
 """Amounts of a million millions or more are no prices."""
 
@@ -17,16 +18,35 @@ _DIGITS_MAX = 12
 def load(body: bytes) -> dict[str, Any]:
     """The JSON object of a body, numbers as Decimal from their text. Raises `PayloadError`."""
     try:
-        value = json.loads(body.decode("utf-8"), parse_float=Decimal, parse_constant=_refuse)
+        text = body.decode("utf-8")
+        value = json.loads(text, parse_float=Decimal, parse_constant=_refuse)
+        if _ODD_ESCAPE.search(text):
+            _check_texts(value)
     except UnicodeDecodeError as error:
         raise PayloadError(f"the body is not UTF-8, at byte {error.start}") from error
     except json.JSONDecodeError as error:
         raise PayloadError(f"the body is not JSON: {error.msg} at character {error.pos}") from error
     except (ValueError, RecursionError, ArithmeticError) as error:
+        if isinstance(error, PayloadError):
+            raise
         raise PayloadError(f"the body is JSON that nobody writes: {type(error).__name__}") from error
     if not isinstance(value, dict):
         raise PayloadError("the body is not a JSON object")
     return value
+
+
+def _check_texts(value: object) -> None:
+    """Refuse what no database and no UTF-8 can hold. Only escapes can bring it in."""
+    if isinstance(value, str):
+        if any(char == "\x00" or "\ud800" <= char <= "\udfff" for char in value):
+            raise PayloadError("a text holds a zero character or half of a surrogate pair")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _check_texts(key)
+            _check_texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            _check_texts(item)
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -54,8 +74,6 @@ class Node:
             return None
         if not isinstance(value, str):
             raise PayloadError(f"{self.at(key)} is not a text")
-        if "\x00" in value:
-            raise PayloadError(f"{self.at(key)} holds a zero character")
         return value if longest is None else value[:longest]
 
     def required(self, key: str) -> str:

@@ -1,0 +1,160 @@
+"""Facts in; orders, members and activities out: load → decide → save. The same for Kafka and for stored deliveries."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from contracts.activities import ActivityFacts, ActivityRecordedV1
+from contracts.base import Event
+from contracts.commerce import ActivityReport, ActivityReportedV1, MemberReport, OrderReport, OrderReportedV1
+from contracts.orders import OrderFacts
+from contracts.program import ProgramBook
+from shared.log import log
+from shared.transaction import Cause, Message, Permanent, Transaction
+
+from . import store
+from .domain.activity import content_of
+from .domain.facts import RefundReport, Snapshot
+from .domain.fingerprints import order_fingerprints
+from .domain.identity import Person, resolve
+from .domain.members import Moment, Sighting, enrol, observe
+from .domain.merge import join, of_refund, of_snapshot
+from .store import Fact, MemberRow, Report, World
+
+UNDECIDED_MAX = 500
+
+
+async def process(programs: ProgramBook, salt: bytes, tx: Transaction, batch: list[Message]) -> None:
+    """What platforms publish straight to Kafka; this is where it is recorded."""
+    facts = []
+    for message in batch:
+        assert isinstance(message.data, OrderReportedV1 | ActivityReportedV1)
+        if "\\u0000" in message.data.model_dump_json():
+            raise Permanent("a text holds a zero character, which no database takes")
+        facts.append(Fact(message.data.program_id, message.data, tx.now, Cause.of(message)))
+    await apply(programs, salt, tx, facts)
+
+
+async def apply(programs: ProgramBook, salt: bytes, tx: Transaction, facts: Sequence[Fact]) -> None:
+    """Any facts, in one transaction."""
+    world = await store.load(tx, programs, salt, facts)
+    for fact in facts:
+        HANDLERS[type(fact.report)](world, fact)
+    await store.save(tx, world)
+
+
+async def decide_undecided(programs: ProgramBook, salt: bytes, tx: Transaction) -> bool:
+    """Enrol those who waited for their program. Returns whether there may be more."""
+    world = await store.load_undecided(tx, programs, salt, limit=UNDECIDED_MAX)
+    cause = Cause.fresh("enrolment")
+    for member in world.members.values():
+        assert member.state is not None
+        member.become(enrol(member.state, programs, member.program_id), tx.now, cause)
+    await store.save(tx, world)
+    return len(world.members) == UNDECIDED_MAX
+
+
+def _take_order(world: World, fact: Fact) -> None:
+    report = fact.report
+    assert isinstance(report, OrderReport)
+    order = world.orders[fact.program_id, report.source, report.order_id]
+    fields = {name: getattr(report, name) for name in OrderFacts.model_fields}
+    snapshot = Snapshot(**fields, version=report.version, fingerprints=order_fingerprints(world.salt, report))
+    order.become(join(order.state, of_snapshot(snapshot)), fact)
+    moments = []
+    if report.customer.account and not report.test:
+        moments.append(Moment(kind="account", at=report.placed_at))
+    if report.customer.customer_id is not None and not report.test:
+        moments.append(Moment(kind="first_order", at=report.placed_at))
+    member_id = _see(world, fact, report.placed_at, report.updated_at, moments, order.member_id)
+    if order.member_id is None:
+        order.member_id = member_id
+
+
+def _take_refund(world: World, fact: Fact) -> None:
+    report = fact.report
+    assert isinstance(report, RefundReport)
+    order = world.orders[fact.program_id, report.source, report.order_id]
+    order.become(join(order.state, of_refund(report.refund)), fact)
+
+
+def _take_member(world: World, fact: Fact) -> None:
+    report = fact.report
+    assert isinstance(report, MemberReport)
+    if report.customer.customer_id is None and report.customer.email is None:
+        raise Permanent("the report names nobody: it needs a customer id or an e-mail address")
+    kinds = (("account", report.customer.account), ("opt_in", report.enrol))
+    moments = [Moment.model_validate({"kind": kind, "at": report.updated_at}) for kind, said in kinds if said]
+    _see(world, fact, report.updated_at, report.updated_at, moments, None, report.attributes)
+
+
+def _take_activity(world: World, fact: Fact) -> None:
+    report = fact.report
+    assert isinstance(report, ActivityReport)
+    activity = world.activities[fact.program_id, report.source, report.activity_id]
+    if activity.content != content_of(report):
+        raise Permanent(f"activity {report.activity_id} of source {report.source} was told before with other content")
+    if report.customer.customer_id is None and report.customer.email is None:
+        raise Permanent("the activity names nobody: it needs a customer id or an e-mail address")
+    if activity.member_id is not None:
+        return
+    activity.member_id = _see(world, fact, report.occurred_at, report.occurred_at, [], None)
+    facts = {name: getattr(report, name) for name in ActivityFacts.model_fields}
+    known = {"program_id": fact.program_id, "member_id": activity.member_id, "recorded_at": fact.recorded_at}
+    activity.event, activity.cause = ActivityRecordedV1.model_validate({**facts, **known}), fact.cause
+
+
+def _see(
+    world: World,
+    fact: Fact,
+    seen_at: datetime,
+    told_at: datetime,
+    moments: list[Moment],
+    order_member_id: UUID | None,
+    attributes: dict[str, str] | None = None,
+) -> UUID:
+    """Take in what a fact says of a person. Returns the member.
+
+    Who orders without a name is a shopper known by that order alone; a name that comes with a later snapshot is theirs.
+    """
+    report, person = fact.report, fact.person
+    assert person is not None
+    assert not isinstance(report, RefundReport)
+    if not person.keys and person.customer_id is None:
+        member_id = order_member_id or uuid4()
+    else:
+        nameless = order_member_id is not None and _is_nameless(world.members[order_member_id])
+        member_id = _identify(world, person, order_member_id if order_member_id and nameless else uuid4())
+    member = world.members.setdefault(member_id, MemberRow(member_id, fact.program_id))
+    sighting = Sighting(
+        seen_at=seen_at, told_at=told_at, source=report.source, customer=report.customer,
+        attributes=attributes or {}, moments=tuple(moments),
+    )  # fmt: skip
+    state = enrol(observe(member.state, sighting), world.programs, fact.program_id)
+    member.become(state, fact.recorded_at, fact.cause)
+    return member_id
+
+
+def _identify(world: World, person: Person, fresh: UUID) -> UUID:
+    found = resolve(person, world.owners, world.sources_of, fresh)
+    if found.clash:
+        log.warning("two members share a verified address and stay two", member_id=str(found.member_id))
+    for key in found.claims:
+        world.owners[key] = world.claims[key] = found.member_id
+    return found.member_id
+
+
+def _is_nameless(member: MemberRow) -> bool:
+    return member.state is not None and not member.state.customers and "email" not in member.state.told
+
+
+HANDLERS: dict[type[Report], Callable[[World, Fact], None]] = {
+    OrderReportedV1: _take_order,
+    OrderReport: _take_order,
+    RefundReport: _take_refund,
+    MemberReport: _take_member,
+    ActivityReportedV1: _take_activity,
+    ActivityReport: _take_activity,
+}
+CONSUMED: frozenset[type[Event]] = frozenset({OrderReportedV1, ActivityReportedV1})
+"""Of these, what comes from Kafka; the others are read from deliveries."""

@@ -1,0 +1,38 @@
+"""Every SQL statement of the service, as functions that take a connection."""
+
+from .batch import load, load_undecided, order_event, save
+from .connections import (
+    Connection,
+    ConnectionInfo,
+    create_connection,
+    create_source,
+    find_connection,
+    list_connections,
+    rotate_secret,
+    set_active,
+    source_exists,
+)
+from .deliveries import (
+    Delivery,
+    DeliveryInfo,
+    NewDelivery,
+    finish_deliveries,
+    insert_delivery,
+    list_deliveries,
+    purge_deliveries,
+    received_ids,
+    reparse,
+    show_delivery,
+    take_delivery,
+    take_received,
+)
+from .lookups import claim_activity, claim_key, find_member, find_order, keep_answer
+from .world import Fact, MemberRow, OrderRow, Report, World
+
+__all__ = [
+    "Connection", "ConnectionInfo", "Delivery", "DeliveryInfo", "Fact", "MemberRow", "NewDelivery", "OrderRow",
+    "Report", "World", "claim_activity", "claim_key", "create_connection", "create_source", "find_connection",
+    "find_member", "find_order", "finish_deliveries", "insert_delivery", "keep_answer", "list_connections",
+    "list_deliveries", "load", "load_undecided", "order_event", "purge_deliveries", "received_ids", "reparse",
+    "rotate_secret", "save", "set_active", "show_delivery", "source_exists", "take_delivery", "take_received",
+]  # fmt: skip

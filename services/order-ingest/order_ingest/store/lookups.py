@@ -1,0 +1,89 @@
+"""What HTTP asks: members and orders by what others call them, and keys that make a request count once."""
+
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+_MEMBER = "member_id, program_id, version, status, enrolled_at, recorded_at, state"
+
+
+async def find_member(
+    connection: asyncpg.Connection,
+    program_id: str,
+    *,
+    member_id: UUID | None = None,
+    email: str | None = None,
+    source: str | None = None,
+    customer_id: str | None = None,
+) -> asyncpg.Record | None:
+    """A member by its id, by a customer id, or by an address in lower case.
+
+    An address leads to the member it identifies; failing that, to one whose shop never verified it.
+    """
+    if member_id is None and customer_id is not None:
+        member_id = await connection.fetchval(
+            """SELECT member_id FROM identities
+               WHERE program_id = $1 AND kind = 'customer' AND source = $2 AND value = $3""",
+            program_id, source, customer_id,
+        )  # fmt: skip
+    elif member_id is None and email is not None:
+        member_id = await connection.fetchval(
+            """SELECT member_id FROM (
+                   SELECT member_id, 0 AS place FROM identities
+                   WHERE program_id = $1 AND kind = 'email' AND source = '' AND value = $2 AND member_id IS NOT NULL
+                   UNION ALL SELECT member_id, 1 FROM members WHERE program_id = $1 AND email = $2
+               ) found ORDER BY place, member_id LIMIT 1""",
+            program_id, email,
+        )  # fmt: skip
+    query = f"SELECT {_MEMBER} FROM members WHERE program_id = $1 AND member_id = $2"
+    return await connection.fetchrow(query, program_id, member_id)
+
+
+async def find_order(
+    connection: asyncpg.Connection, program_id: str, source: str, order_id: str
+) -> asyncpg.Record | None:
+    """A published order."""
+    return await connection.fetchrow(
+        """SELECT member_id, revision, recorded_at, state FROM orders
+           WHERE program_id = $1 AND source = $2 AND order_id = $3 AND revision > 0""",
+        program_id, source, order_id,
+    )  # fmt: skip
+
+
+async def claim_key(
+    connection: asyncpg.Connection, program_id: str, key: str, request_sha256: bytes, *, now: datetime
+) -> tuple[bytes, str | None] | None:
+    """Take an idempotency key. None: it is ours now. Else the request it belongs to, and what was answered."""
+    claimed = await connection.fetchval(
+        """INSERT INTO idempotency_keys (program_id, key, request_sha256, created_at) VALUES ($1, $2, $3, $4)
+           ON CONFLICT DO NOTHING RETURNING true""",
+        program_id, key, request_sha256, now,
+    )  # fmt: skip
+    if claimed:
+        return None
+    query = "SELECT request_sha256, answer FROM idempotency_keys WHERE program_id = $1 AND key = $2"
+    row = await connection.fetchrow(query, program_id, key)
+    assert row is not None
+    return row["request_sha256"], row["answer"]
+
+
+async def keep_answer(connection: asyncpg.Connection, program_id: str, key: str, answer: str) -> None:
+    """Remember what a request with this key was answered."""
+    query = "UPDATE idempotency_keys SET answer = $3 WHERE program_id = $1 AND key = $2"
+    await connection.execute(query, program_id, key, answer)
+
+
+async def claim_activity(
+    connection: asyncpg.Connection, program_id: str, source: str, activity_id: str, content_sha256: bytes
+) -> bytes:
+    """Say what an activity is, once. Returns the hash of what was said first."""
+    key = (program_id, source, activity_id)
+    await connection.execute(
+        """INSERT INTO activities (program_id, source, activity_id, content_sha256) VALUES ($1, $2, $3, $4)
+           ON CONFLICT DO NOTHING""",
+        *key, content_sha256,
+    )  # fmt: skip
+    query = "SELECT content_sha256 FROM activities WHERE program_id = $1 AND source = $2 AND activity_id = $3"
+    known: bytes = await connection.fetchval(query, *key)
+    return known
