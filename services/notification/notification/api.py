@@ -18,8 +18,6 @@ from .domain import optout
 from .render import opt_out_page
 from .store import members
 
-PUBLIC = frozenset({"/v1/opt-out/{token}"})
-"""Routes without an access token: the link is itself signed, and must work from any old mail."""
 _PAGE_HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (

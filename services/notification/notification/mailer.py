@@ -5,6 +5,7 @@ import random
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP as POLICY
@@ -103,12 +104,12 @@ def compose(server: MailServer, program: Program, message: queue.Claimed) -> tup
 
 
 def _address(name: str, email: str) -> Address:
-    if parseaddr(email)[1] != email or not email.isprintable():
+    local, _, domain = email.rpartition("@")
+    if not local or not domain or parseaddr(email)[1] != email or not email.isprintable():
         raise UndeliverableError("not an e-mail address")
     try:
-        local, _, domain = email.rpartition("@")
         return Address(name, addr_spec=f"{local}@{domain.encode('idna').decode()}")
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, MessageError) as error:
         raise UndeliverableError(f"not an e-mail address: {type(error).__name__}") from error
 
 

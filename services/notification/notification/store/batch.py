@@ -84,7 +84,7 @@ async def _save_messages(tx: Transaction, messages: list[NewMessage]) -> None:
     rows = await tx.connection.fetch(
         """INSERT INTO messages (message_id, program_id, member_id, event_id, channel, template, parameters,
                recorded_at, correlation_id, traceparent, state, reason, next_attempt_at, created_at, finished_at)
-           SELECT n.*, $14, CASE WHEN n.state = 'due' THEN NULL ELSE $14 END
+           SELECT n.*, $14::timestamptz, CASE WHEN n.state = 'due' THEN NULL ELSE $14 END
            FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[],
                $8::timestamptz[], $9::text[], $10::text[], $11::text[], $12::text[], $13::timestamptz[])
                n (message_id, program_id, member_id, event_id, channel, template, parameters,
