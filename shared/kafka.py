@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -12,7 +13,6 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage
 from faststream.kafka.message import KafkaAckableMessage
 
-from contracts.base import Event
 from contracts.topics import Topic
 
 from .bus import Shell
@@ -113,7 +113,7 @@ class Reference:
     """A small topic of one partition, read whole into memory by a reader of its own."""
 
     topic: Topic
-    apply: Callable[[Event], None]
+    apply: Callable[[Any], None]
 
 
 class ReferenceReader:

@@ -15,7 +15,7 @@ from contracts.topics import Topic
 from .access import Tokens
 from .clock import Clock, SystemClock
 from .db import TRANSIENT, Retry, is_transient, open_pool, pause_seconds, plain
-from .kafka import Reference
+from .kafka import Reference as Reference
 from .log import log
 from .settings import Settings
 from .sweeper import Sweep

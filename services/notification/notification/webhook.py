@@ -28,7 +28,7 @@ TRY_SECONDS_MAX = 20.0
 LEASE = timedelta(seconds=40)
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-WEBHOOKS = counter("webhooks", "Tries to hand a message to an endpoint.", ("outcome",))
+WEBHOOKS = counter("webhook_tries", "Tries to hand a message to an endpoint.", ("outcome",))
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
