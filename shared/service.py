@@ -15,12 +15,14 @@ from contracts.topics import Topic
 from .access import Tokens
 from .clock import Clock, SystemClock
 from .db import TRANSIENT, Retry, is_transient, open_pool, pause_seconds, plain
-from .kafka import Reference as Reference
+from .kafka import Reference
 from .log import log
 from .settings import Settings
 from .sweeper import Sweep
 from .telemetry import LOOP_ERRORS, RETRIES
 from .transaction import Process, Transaction
+
+__all__ = ["Context", "Reference", "Service", "every"]
 
 T = TypeVar("T")
 
