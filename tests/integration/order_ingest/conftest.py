@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import hmac
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from contracts.program import Program, ProgramBook, ProgramPublishedV1
 from order_ingest import deliveries, handlers, store
 from order_ingest.app import build, fingerprint_salt
 from shared.testing import Harness, harness
+from tests.conftest import PostgresServer
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SECRET = "shpss_first"
@@ -105,12 +106,24 @@ class Edge:
         return document
 
 
+@pytest.fixture(scope="module")
+def module_database(postgres: PostgresServer) -> Iterator[str]:
+    """One database for a module: making one takes longer than most tests."""
+    dsn = postgres.create("ingest")
+    yield dsn
+    postgres.drop(dsn)
+
+
 @pytest.fixture
-async def unprogrammed(database: str) -> AsyncIterator[Edge]:
-    """The edge before it has heard of any program."""
-    async with harness(build, database, MIGRATIONS, name="order-ingest", now=NOW) as made:
+async def unprogrammed(module_database: str) -> AsyncIterator[Edge]:
+    """The edge, empty, before it has heard of any program."""
+    async with harness(build, module_database, MIGRATIONS, name="order-ingest", now=NOW) as made:
 
         async def prepare(connection: asyncpg.Connection) -> str:
+            await connection.execute(
+                """TRUNCATE sources, connections, connection_secrets, deliveries, idempotency_keys, members, identities,
+                       orders, activities, outbox"""
+            )
             await store.create_source(connection, "aurora", "shop", now=NOW)
             return await store.create_connection(connection, "aurora", "shop", "shopify", SECRET, now=NOW)
 

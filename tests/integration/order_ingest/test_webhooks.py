@@ -129,6 +129,8 @@ async def test_nothing_is_answered_200_that_is_not_stored(edge: Edge) -> None:
     assert (await edge.webhook(BODY)).status_code == 200
     await edge.fetch("ALTER TABLE deliveries RENAME TO away")
     assert (await edge.webhook(body(order(id=2)))).status_code >= 500
+    await edge.fetch("ALTER TABLE away RENAME TO deliveries")
+    assert await stored(edge) == 1
     await edge.harness.context.pool.close()
     response = await edge.webhook(body(order(id=3)))
     assert response.status_code == 503
