@@ -239,6 +239,19 @@ def test_where_prices_hold_the_tax_so_does_the_refund(subtotal: str) -> None:
     assert refunded_minor(facts, item) == 10000
 
 
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_tips_and_duties_that_come_back_take_nothing(wrapped: bool) -> None:
+    document = refund(
+        lines=((11, 1, "40.00", "0.00"), (12, 1, "5.00", "0.00")),
+        transactions=[{"kind": "refund", "status": "success", "amount": "48.00", "currency": "USD"}],
+    )
+    document["refund_line_items"][1]["line_item"] = {"id": 12, "title": "Tip", "tip_payment_gateway": "bogus"}
+    duties = [{"duty_id": 1, "amount_set": both("3.00")}]
+    document["duties"] = {"duties": duties} if wrapped else duties
+    _, item = settled(document)
+    assert ([part.line_id for part in item.lines], item.paid) == (["11"], usd(4000))
+
+
 def test_a_pending_repayment_is_not_known_to_be_paid() -> None:
     told = [{"kind": "refund", "status": "pending", "amount": "5.00"}]
     assert settled(refund(transactions=told))[1].paid is None

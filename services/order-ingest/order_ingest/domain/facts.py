@@ -90,6 +90,8 @@ class LooseRefund(Model):
     paid: Decimal | None = None
     paid_currency: str | None = None
     """The currency of `paid`: the shop's or the buyer's; the shop's when not said."""
+    outside: Money = NOTHING
+    """The part of `paid` that was for tips and duties: orders do not count it, so neither does what comes back."""
 
 
 class RefundReport(Model):
@@ -132,13 +134,20 @@ def _settle_line(line: LooseRefundLine, scale: Scale, taxes_included: bool, orde
 
 
 def _paid(refund: LooseRefund, scale: Scale) -> Amount | None:
+    """What was paid back for what the order counts; None where nobody says, or in a currency of neither side."""
     if refund.paid is None:
         return None
     if refund.paid_currency in (None, scale.currency):
-        return scale.amount(Money(shop=refund.paid))
-    if refund.paid_currency == scale.presentment_currency and scale.rate:
-        return scale.amount(Money(shop=refund.paid / scale.rate, presentment=refund.paid))
-    return None
+        paid = scale.amount(Money(shop=refund.paid))
+    elif refund.paid_currency == scale.presentment_currency and scale.rate:
+        paid = scale.amount(Money(shop=refund.paid / scale.rate, presentment=refund.paid))
+    else:
+        return None
+    outside = scale.amount(refund.outside)
+    return Amount(
+        shop_minor=max(0, paid.shop_minor - outside.shop_minor),
+        presentment_minor=max(0, paid.presentment_minor - outside.presentment_minor),
+    )
 
 
 def earliest(*moments: datetime | None) -> datetime | None:

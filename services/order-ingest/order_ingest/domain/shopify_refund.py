@@ -22,15 +22,18 @@ def read_refund(node: Node) -> LooseRefund:
     if not shipping:
         # Since 2024-10 refunded shipping is told apart; where both are told, they mean the same money.
         shipping_money = sum(map(_shipping_line, node.nodes("refund_shipping_lines")), NOTHING)
+    items = node.nodes("refund_line_items")
+    tips = [item for item in items if is_tip(item.node("line_item"))]
     paid, paid_currency = _paid(node)
     return LooseRefund(
         refund_id=node.required("id"),
         occurred_at=occurred_at,
-        lines=tuple(_line(item) for item in node.nodes("refund_line_items") if not is_tip(item.node("line_item"))),
+        lines=tuple(_line(item) for item in items if item not in tips),
         shipping=shipping_money,
         adjustment=-sum(other, NOTHING),
         paid=paid,
         paid_currency=paid_currency,
+        outside=sum(map(_line_money, tips), _duties(node)),
     )
 
 
@@ -47,6 +50,17 @@ def _money(adjustment: Node) -> Money:
 
 def _shipping_line(line: Node) -> Money:
     return (line.money("subtotal_amount") or NOTHING) + (line.money("tax_amount") or NOTHING)
+
+
+def _line_money(item: Node) -> Money:
+    return (item.money("subtotal") or NOTHING) + (item.money("total_tax") or NOTHING)
+
+
+def _duties(node: Node) -> Money:
+    """Duties given back, told as a list or as a list in an object."""
+    holder = node.node("duties") if isinstance(node.data.get("duties"), dict) else node
+    amounts = [item.money("amount") for item in (holder or node).nodes("duties")]
+    return sum((amount for amount in amounts if amount is not None), NOTHING)
 
 
 def _line(item: Node) -> LooseRefundLine:
