@@ -7,7 +7,7 @@ from typing import Any
 
 from .base import Event
 from .envelope import _HEADERS, CONTENT_TYPE, SPEC_VERSION
-from .topics import PARTITIONS_DEFAULT, RECORD_BYTES_MAX, TOPICS, Topic
+from .topics import PARTITIONS_DEFAULT, RECORD_BYTES_MAX, SERVICES, TOPICS, Topic
 
 VERSION = "0.1.0"
 """Of the distribution `laurel-contracts`."""
@@ -50,10 +50,11 @@ def document(envelope: Json) -> Json:
                 "variables": {"bootstrap": {"default": "localhost:9092", "description": "Bootstrap server."}},
             }
         },
-        "channels": {topic.name: _channel(topic) for topic in TOPICS},
+        "channels": {topic.name: _channel(topic) for topic in TOPICS} | {"dead-letters": _dead_letters()},
         "operations": dict(operation for topic in TOPICS for operation in _operations(topic)),
         "components": {
-            "messages": {event.__name__: _message(topic, event) for topic in TOPICS for event in topic.events},
+            "messages": {event.__name__: _message(topic, event) for topic in TOPICS for event in topic.events}
+            | {"DeadLetter": _dead_letter()},
             "schemas": {"Headers": _headers(envelope)},
         },
     }
@@ -80,6 +81,35 @@ def _channel(topic: Topic) -> Json:
         },
         "x-owner": topic.owner,
         "x-consumers": list(topic.consumers),
+    }
+
+
+def _dead_letters() -> Json:
+    """One channel stands for all topics of dead letters: each topic has one for each of its readers."""
+    return {
+        "address": "{topic}.{service}.dlq",
+        "description": "Copies of what a reader could not read or apply, for people to look at.",
+        "servers": [{"$ref": "#/servers/kafka"}],
+        "parameters": {
+            "topic": {"enum": [topic.name for topic in TOPICS if topic.consumers], "description": "Where it was."},
+            "service": {"enum": list(SERVICES), "description": "Who could not."},
+        },
+        "messages": {"DeadLetter": {"$ref": "#/components/messages/DeadLetter"}},
+    }
+
+
+def _dead_letter() -> Json:
+    origin = {"type": "string", "pattern": "^.+/[0-9]+/[0-9]+$", "description": "Topic, partition and offset."}
+    return {
+        "name": "dead-letter",
+        "title": "DeadLetter",
+        "summary": "A record with its original key, value and headers, and two headers more.",
+        "contentType": "application/octet-stream",
+        "headers": {
+            "type": "object",
+            "properties": {"laurel_origin": origin, "laurel_error_class": {"type": "string"}},
+            "required": ["laurel_origin", "laurel_error_class"],
+        },
     }
 
 

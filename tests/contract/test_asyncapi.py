@@ -69,6 +69,14 @@ def test_channel_says_what_the_registry_says(topic: Topic) -> None:
     }
 
 
+def test_one_channel_stands_for_all_topics_of_dead_letters() -> None:
+    channel = DOCUMENT["channels"]["dead-letters"]
+    topics, services = (channel["parameters"][name]["enum"] for name in ("topic", "service"))
+    said = {channel["address"].format(topic=topic, service=service) for topic in topics for service in services}
+    assert {topic.dead_letters(service) for topic in TOPICS for service in topic.consumers} <= said
+    assert DOCUMENT["channels"].keys() == {topic.name for topic in TOPICS} | {"dead-letters"}
+
+
 @pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
 def test_owner_sends_and_consumers_receive(topic: Topic) -> None:
     said = {
