@@ -49,9 +49,7 @@ def member(
     with Api(program_id) as api:
         who = api.get("order-ingest", "/v1/members", email=email)
         if who is None:
-            raise Failure(
-                f"Program {program_id} knows no {email}; a webhook takes a second or so."
-            )
+            raise Failure(f"Program {program_id} knows no {email}; a webhook takes a second or so.")
         base = f"/v1/members/{who['member_id']}"
         say.out.print(_panel("Member", _person(who)))
         say.out.print(_panel("Points", _points(api.get("points-accrual", f"{base}/points"))))

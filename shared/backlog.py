@@ -1,0 +1,33 @@
+"""What waits in a service's database: unsent events, dead letters, an open breaker. For people, checks and the doctor."""
+
+from dataclasses import dataclass
+
+import asyncpg
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """At one moment."""
+
+    outbox_rows: int
+    outbox_seconds: float
+    """Age of the oldest unsent event."""
+    letters: dict[str, int]
+    """Open dead letters by error class."""
+    breaker: str | None
+    """Why it is open."""
+
+
+async def read(connection: asyncpg.Connection) -> Backlog:
+    """The backlog of a service."""
+    outbox = await connection.fetchrow(
+        """SELECT count(*) AS rows, coalesce(extract(epoch FROM now() - min(created_at)), 0)::float AS seconds
+           FROM (SELECT created_at FROM outbox ORDER BY id LIMIT 100000) AS oldest"""
+    )
+    assert outbox is not None, "an aggregate always has a row"
+    letters = await connection.fetch(
+        """SELECT error_class, count(*) AS count FROM dead_letters WHERE state IN ('open', 'replaying')
+           GROUP BY error_class ORDER BY error_class"""
+    )
+    why = await connection.fetchval("SELECT why FROM breaker")
+    return Backlog(outbox["rows"], outbox["seconds"], {row["error_class"]: row["count"] for row in letters}, why)
