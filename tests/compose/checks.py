@@ -27,7 +27,6 @@ HEADER_SECONDS_MAX = 15.0
 
 
 def comes_up(stack: Stack) -> None:
-    stack.compose("build", "--quiet", timeout=BUILD_SECONDS_MAX)
     stack.compose(
         "up", "--wait", "--wait-timeout", str(UP_SECONDS_MAX), "--pull", "never", "--build",
         timeout=BUILD_SECONDS_MAX + UP_SECONDS_MAX,
