@@ -41,6 +41,11 @@ async def test_a_member_is_welcomed_once_for_ever(here: Desk) -> None:
     assert await here.states() == ["welcome due"]
 
 
+async def test_a_new_database_on_the_old_topic_welcomes_nobody_again(here: Desk) -> None:
+    await here.harness.deliver(member(7, enrolled_at=NOW - timedelta(days=300)))
+    assert await here.states() == ["welcome suppressed"]
+
+
 async def test_older_versions_change_nothing(here: Desk) -> None:
     await here.harness.deliver(contact(2, "new@example.com"), member(3, locale="az"))
     await here.harness.deliver(contact(1, "old@example.com"), member(2, locale="ar"))

@@ -28,9 +28,14 @@ def _iso(at: datetime | None) -> str | None:
     return at.isoformat() if at else None
 
 
-def welcome(event: MemberChangedV1) -> Call:
-    """For whoever became a member. A record that is read again years later still dates from the enrolment."""
-    return Call("welcome", {}, min(event.recorded_at, event.enrolled_at or event.recorded_at))
+def welcome(event: MemberChangedV1, *, known: bool) -> Call:
+    """For whoever became a member. `known`: an earlier version of the member was seen.
+
+    A new database on the old, compacted topic meets old members in the middle of their life: those date from their
+    enrolment, or they would be welcomed again.
+    """
+    met_late = not known and event.version > 1
+    return Call("welcome", {}, event.enrolled_at if met_late and event.enrolled_at else event.recorded_at)
 
 
 def granted(event: PointsGrantedV1) -> Call | None:
