@@ -67,6 +67,18 @@ def routes(context: Context, programs: ProgramBook) -> APIRouter:
         following = f"{rows[-1]['sequence']}.{rows[-1]['ordinal']}" if len(rows) == limit else None
         return {"transfers": rows, "next": following}
 
+    @router.get("/members/{member_id}/orders")
+    async def get_orders(
+        member_id: UUID, principal: AnyMember, limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 50
+    ) -> dict[str, Any]:
+        """The latest orders, newest first, each with what it earned, or why it earned nothing."""
+        found = await context.read(
+            lambda connection: store.orders(connection, principal.program_id, member_id, limit)
+        )
+        if found is None:
+            raise _no_member()
+        return {"orders": [describe_order(order, lot) for order, lot in found]}
+
     @router.get("/members/{member_id}/orders/{source}/{order_id}")
     async def get_order(member_id: UUID, source: str, order_id: str, principal: AnyMember) -> dict[str, Any]:
         """What an order earned, and why so much or nothing."""

@@ -28,7 +28,8 @@ from contracts.program import (
 from contracts.referrals import ReferralConfirmedV1, ReferralReversedV1
 from contracts.tiers import StandingChangedV1, StandingInterval
 from points_accrual.domain.account import Account
-from points_accrual.domain.claims import Member
+from points_accrual.domain.claims import Member, Order
+from points_accrual.domain.claims import Referral as ReferralClaim
 from points_accrual.domain.world import World
 from points_accrual.handlers import HANDLERS, judge_waiting, pass_time
 from shared.transaction import Message
@@ -245,6 +246,7 @@ class Ledger:
 
     def check(self) -> None:
         """Everything adds up: transfers to balances, lots to buckets, claims to transfers, nothing below zero."""
+        self._check_claims()
         for account in self.world.accounts.values():
             sums: dict[str, int] = {}
             for decision in account.decisions:
@@ -262,6 +264,21 @@ class Ledger:
                 assert lot.expired >= 0
                 by_state[lot.state] += lot.remaining
             assert by_state == {"pending": account.pending, "active": account.active, "ended": 0}
+
+    def _check_claims(self) -> None:
+        """By order and rule, the transfers made what the claim says."""
+        made: dict[tuple[str, str | None], int] = {}
+        for account in self.world.accounts.values():
+            for posting in (posting for decision in account.decisions for posting in decision.postings):
+                sign = (posting.debit in ("source", "clawed_back")) - (posting.credit == "clawed_back")
+                key = (str(posting.origin), posting.rule_id)
+                made[key] = made.get(key, 0) + sign * posting.points
+        referrals = [item for known in self.world.referrals.values() for item in known.values()]
+        everything: list[Order | ReferralClaim] = [*self.world.orders.values(), *referrals]
+        claims = {(str(item.origin), rule): points for item in everything for rule, points in item.granted.items()}
+        assert {key: points for key, points in made.items() if points} == {
+            key: points for key, points in claims.items() if points
+        }
 
 
 def outcome(ledger: Ledger) -> tuple[object, ...]:

@@ -47,7 +47,9 @@ def revisions(draw: st.DrawFn, order_id: str) -> list[OrderChangedV1]:
     lines = tuple(line(str(place), gross) for place, gross in enumerate(grosses))
     facts: dict[str, Any] = {"order_id": order_id, "placed_at": placed_at, "shipping": draw(st.integers(0, 900))}
     facts["total"] = sum(grosses) + facts["shipping"]
-    payment, refunds, found = draw(st.sampled_from(["pending", "paid"])), [], []
+    payment = draw(st.sampled_from(["pending", "paid"]))
+    refunds: list[Refund] = []
+    found: list[OrderChangedV1] = []
     recorded_at = placed_at
     for revision in range(1, draw(st.integers(1, 4)) + 1):
         cancelled = recorded_at if draw(st.integers(0, 9)) == 0 else None

@@ -102,6 +102,12 @@ def test_more_money_than_the_lines_explain_is_spread_over_lines_that_count() -> 
     assert basis_minor(bought, Basis(), (back("r", T0, adjustment=99999),)) == 0
 
 
+def test_more_than_a_line_cost_comes_off_the_others() -> None:
+    lines = tuple(line(name, 19900) for name in ("1", "2", "3"))
+    bounded = order(*lines, subtotal=39800)
+    assert basis_minor(bounded, Basis(), (back("r", T0, {"1": 19900}),)) == 39800 - 19900
+
+
 def test_a_free_line_takes_no_share_of_a_refund() -> None:
     bought = order(line("1", 10000), line("gift", 700, discount=700))
     assert basis_minor(bought, Basis(), (back("r", T0, adjustment=5000),)) == 5000

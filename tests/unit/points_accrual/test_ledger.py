@@ -1,10 +1,12 @@
 """Worked examples: pending, activation, expiry, clawback by every policy, undoing, standings, referrals."""
 
 from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
 
 from contracts.points import (
+    Cause,
     PointsActivatedV1,
     PointsClawedBackV1,
     PointsEvent,
@@ -12,8 +14,9 @@ from contracts.points import (
     PointsGrantedV1,
 )
 from contracts.program import Program
-from points_accrual.domain.account import begin
+from points_accrual.domain.account import Lot, OrderKey, begin
 from points_accrual.domain.redeeming import RefusedError, find_reward, redeem
+from points_accrual.handlers import SKEW_MAX, order_changed
 from shared.transaction import Permanent
 from tests.unit.points_accrual.samples import (
     ANN,
@@ -26,6 +29,7 @@ from tests.unit.points_accrual.samples import (
     enrolled,
     interval,
     line,
+    message,
     order,
     program,
     published,
@@ -43,8 +47,6 @@ def spend_points(ledger: Ledger, points: int, at: datetime) -> None:
     reward = document.rewards[0].model_copy(update={"cost": points})
     account = ledger.account()
     cause = {"kind": "command", "id": f"spend {points}"}
-    from contracts.points import Cause
-
     decision = begin(
         account, f"command:{at}", Cause.model_validate(cause), occurred_at=at, recorded_at=at, input="", pinned={}
     )
@@ -209,6 +211,20 @@ def test_debits_use_the_soonest_expiring_lot_and_remember_it() -> None:
     assert origins == [("1", 100), ("2", 30)]
 
 
+def test_lots_that_never_expire_are_used_last_then_the_oldest_then_by_id() -> None:
+    def lot(number: int, opened: datetime, expires: datetime | None) -> Lot:
+        return Lot(UUID(int=number), OrderKey("shop", str(number)), 1, opened, opened, expires, "active", 1)
+
+    lots = [
+        lot(5, T0, None),
+        lot(4, T0, ACTIVE),
+        lot(3, T0 + DAY, T0 + 2 * DAY),
+        lot(2, T0, T0 + 2 * DAY),
+        lot(1, T0, None),
+    ]
+    assert [item.lot_id.int for item in sorted(lots, key=Lot.consumed_before)] == [2, 3, 4, 1, 5]
+
+
 def test_a_standing_that_arrives_late_has_its_orders_judged_again() -> None:
     ledger = Ledger().send(enrolled(), order(), order(order_id="2", placed_at=T0 + 2 * DAY))
     ledger.send(standing(interval("silver", T0 + DAY, order="shop:0")))
@@ -314,9 +330,6 @@ def test_a_recorded_time_far_ahead_is_not_believed() -> None:
     ledger.send(enrolled())
     ledger.world.now = T0
     event = order(recorded_at=T0 + 300 * DAY)
-    from points_accrual.handlers import SKEW_MAX, order_changed
-    from tests.unit.points_accrual.samples import message
-
     order_changed(ledger.world, message(event, 99))
     assert ledger.account().clock == T0 + SKEW_MAX
 

@@ -240,17 +240,28 @@ def _expire(account: Account, lot: Lot, at: datetime) -> None:
 
 
 def credit_active(
-    account: Account, lot: Lot, points: int, *, debit: Bucket, at: datetime, rule_id: str | None = None
+    account: Account,
+    lot: Lot,
+    points: int,
+    *,
+    debit: Bucket,
+    at: datetime,
+    rule_id: str | None = None,
+    by: Lot | None = None,
 ) -> None:
-    """Make points spendable in a lot that is not pending. What the member owes is settled first, as its own transfer;
-    a lot that has ended expires them at once.
+    """Make points spendable in a lot that is not pending; `by` is the lot of the claim that does so, if another.
+
+    What the member owes is settled first, as its own transfer; a lot that has ended expires them at once.
     """
-    version = lot.program_version
+    claim = by or lot
     settled = min(points, account.deficit)
-    if settled:
-        post(account, debit, "deficit", settled, at=at, program_version=version, lot=lot, rule_id=rule_id)
-    if points > settled:
-        post(account, debit, "active", points - settled, at=at, program_version=version, lot=lot, rule_id=rule_id)
+    parts: tuple[tuple[Bucket, int], ...] = (("deficit", settled), ("active", points - settled))
+    for credit, part in parts:
+        if part:
+            post(
+                account, debit, credit, part,
+                at=at, program_version=claim.program_version, lot=lot, rule_id=rule_id, origin=claim.origin,
+            )  # fmt: skip
     lot.remaining += points - settled
     account.touched.add(lot.lot_id)
     if lot.state == "ended":

@@ -40,7 +40,8 @@ def _undo(account: Account, lot: Lot, taking: Taking, points: int, *, rule_id: s
         _post(account, lot, "clawed_back", "expired", points, rule_id, at)
         lot.expired += points
     elif taking.kind == "active" and taking.lot_id is not None and taking.lot_id != lot.lot_id:
-        credit_active(account, account.lots[taking.lot_id], points, debit="clawed_back", at=at, rule_id=rule_id)
+        other = account.lots[taking.lot_id]
+        credit_active(account, other, points, debit="clawed_back", at=at, rule_id=rule_id, by=lot)
     else:  # What is still owed is forgiven first by crediting it; the rest is the lot's own again.
         _credit(account, lot, points, debit="clawed_back", rule_id=rule_id, at=at)
 

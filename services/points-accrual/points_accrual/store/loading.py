@@ -94,7 +94,7 @@ async def load_continued(tx: Transaction, programs: ProgramBook, partition: int,
         assert continuation is not None
         rows = await tx.connection.fetch(
             _ORDERS + "WHERE o.member_id = $1 AND (o.placed_at, o.source, o.order_id) > ($2, $3, $4)"
-            " AND o.placed_at <= coalesce($5, 'infinity') ORDER BY o.placed_at, o.source, o.order_id LIMIT $6",
+            " AND o.placed_at <= coalesce($5::timestamptz, 'infinity') ORDER BY o.placed_at, o.source, o.order_id LIMIT $6",
             member_id, *continuation.after, continuation.until, ORDERS_MAX,
         )  # fmt: skip
         _keep_orders(world, rows)
@@ -104,7 +104,7 @@ async def load_continued(tx: Transaction, programs: ProgramBook, partition: int,
     return world
 
 
-async def load_unjudged(tx: Transaction, programs: ProgramBook, partition: int, horizon: datetime) -> World:  # noqa: ARG001
+async def load_unjudged(tx: Transaction, programs: ProgramBook, partition: int, horizon: datetime) -> World:
     """Members of a partition with orders and referrals that had no program in force when they came, and now have."""
     world = World(programs, tx.now)
     since: dict[str, datetime] = {}
@@ -138,7 +138,7 @@ async def load_unjudged(tx: Transaction, programs: ProgramBook, partition: int, 
     )  # fmt: skip
     _keep_orders(world, rows)
     await _load_referrals(tx, world, ids)
-    await _load_lots(tx, world, tx.now + AHEAD)
+    await _load_lots(tx, world, max(horizon, tx.now + AHEAD))
     return world
 
 

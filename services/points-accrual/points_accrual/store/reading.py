@@ -45,6 +45,29 @@ async def history(
     return [dict(row) for row in rows]
 
 
+async def orders(
+    connection: asyncpg.Connection, program_id: str, member_id: UUID, limit: int
+) -> list[tuple[Order, Lot | None]] | None:
+    """The member's latest orders, newest first, as `order` gives them; None if the program has no such member."""
+    known = await connection.fetchval(
+        "SELECT 1 FROM accounts WHERE member_id = $1 AND program_id = $2", member_id, program_id
+    )
+    if known is None:
+        return None
+    rows = await connection.fetch(
+        """SELECT o.*, (SELECT jsonb_object_agg(c.rule_id, c.granted) FROM claims c
+                        WHERE (c.program_id, c.source, c.order_id) = (o.program_id, o.source, o.order_id)) AS granted
+           FROM orders o WHERE o.program_id = $1 AND o.member_id = $2
+           ORDER BY o.placed_at DESC, o.source, o.order_id LIMIT $3""",
+        program_id, member_id, limit,
+    )  # fmt: skip
+    lots = await connection.fetch(
+        "SELECT * FROM lots WHERE lot_id = ANY($1::uuid[])", [row["lot_id"] for row in rows if row["lot_id"]]
+    )
+    by_id = {row["lot_id"]: to_lot(row) for row in lots}
+    return [(to_order(row), by_id.get(row["lot_id"])) for row in rows]
+
+
 async def order(
     connection: asyncpg.Connection, program_id: str, member_id: UUID, source: str, order_id: str
 ) -> tuple[Order, Lot | None] | None:
