@@ -80,9 +80,12 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
                 self.go_on(item, row.position)
 
     def _stop(self, item: TopicPartition, why: str) -> None:
+        known = self.stopped.get(item)
         self.expected.pop(item, None)
         self.stopped[item] = why
         self.consumer().pause(item)
+        if known == why:
+            return
         log.error("partition stopped", topic=item.topic, partition=item.partition, why=why,
                   what_to_do=f"laurel offsets show {self._name}, then laurel offsets accept")  # fmt: skip
 

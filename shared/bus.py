@@ -23,6 +23,8 @@ from .settings import Settings
 from .telemetry import BATCH_RECORDS, BATCH_SECONDS, DEAD_LETTERS, RETRIES, set_traceparent
 from .transaction import Process, Transaction
 
+_ACKNOWLEDGE_SECONDS = 5.0
+
 
 class Shell(Assignment):
     """Runs batches of one service: exactly once in effect, whatever Kafka, PostgreSQL or the group do meanwhile."""
@@ -182,8 +184,8 @@ class Shell(Assignment):
         if not ours:
             return
         try:
-            await self.consumer().commit(ours)
-        except KafkaError as error:
+            await asyncio.wait_for(self.consumer().commit(ours), _ACKNOWLEDGE_SECONDS)
+        except (KafkaError, TimeoutError) as error:
             log.info("Kafka did not take the offsets", error=repr(error))
 
 

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 import asyncpg
 from aiokafka import ConsumerRecord
 
+from contracts.topics import RECORD_BYTES_MAX
+
 from .outbox import Row, pack_headers
 from .transaction import Transaction
 
@@ -39,7 +41,11 @@ async def add(tx: Transaction, cluster_id: str, record: ConsumerRecord, failure:
     origin = f"{record.topic}/{record.partition}/{record.offset}"
     headers = [(name, raw) for name, raw in record.headers if raw is not None]
     headers += [("laurel_origin", origin.encode()), ("laurel_error_class", failure.error_class.encode())]
-    tx.add(Row(f"{record.topic}.{tx.service}.dlq", record.key or b"", record.value, headers))
+    value = record.value
+    if sum(len(part or b"") for part in (record.key, value, pack_headers(headers))) > RECORD_BYTES_MAX - 4096:
+        # The broker would refuse it and block all that follows; the table has the bytes.
+        value, headers = None, [*headers[-2:], ("laurel_left_out", b"too large, see dead_letters")]
+    tx.add(Row(f"{record.topic}.{tx.service}.dlq", record.key or b"", value, headers))
     return True
 
 

@@ -1,11 +1,13 @@
 """HTTP as every service speaks it: problem details (RFC 9457), bounded bodies, trace context."""
 
+from contextlib import suppress
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .db import is_transient
@@ -95,23 +97,31 @@ class _Edge:
         if not length.isdigit() or int(length) > self._max:
             await self._too_large()(scope, receive, send)
             return
-        seen = 0
+        await self._counting(scope, receive, send)
+
+    async def _counting(self, scope: Scope, receive: Receive, send: Send) -> None:
+        seen, answered = 0, False
 
         async def counted() -> Message:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > self._max:
-                raise self._problem()
-            return message
+            return message if seen <= self._max else {"type": "http.disconnect"}
 
-        await self._app(scope, counted, send)
+        async def answer(message: Message) -> None:
+            nonlocal answered
+            if seen <= self._max or answered:
+                answered = True
+                await send(message)
 
-    def _problem(self) -> Problem:
-        return Problem(413, "Too large", f"a body has at most {self._max} bytes here")
+        # FastAPI makes a 400 of whatever goes wrong while it reads; that answer is held back.
+        with suppress(ClientDisconnect):
+            await self._app(scope, counted, answer)
+        if seen > self._max and not answered:
+            await self._too_large()(scope, receive, send)
 
     def _too_large(self) -> Response:
-        return self._problem().response()
+        return Problem(413, "Too large", f"a body has at most {self._max} bytes here").response()
 
 
 def create_app(title: str, *, body_bytes_max: int) -> FastAPI:

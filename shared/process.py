@@ -122,7 +122,7 @@ class Process:
             self._start("reference", lambda: reader.run(context.stopping))
         if self.shell is not None:
             await self._start_consuming(self.shell)
-            loops["replay"] = (1.0, self._replay)
+            loops["replay"] = (1.0, self._current_only(self._replay))
             loops["stopped"] = (_STOPPED_SECONDS, self._look_at_stopped)
             if service.sweep is not None:
                 sweeper = Sweeper(self.shell, service.sweep, context.clock, service.name, self.relay.wake.set)

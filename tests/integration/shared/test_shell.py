@@ -73,6 +73,7 @@ POISON: dict[str, tuple[Callable[[Record], Record], str]] = {
         "UnknownType",
     ),
     "other key": (lambda good: (b"somebody", good[1], good[2], 0), "WrongKey"),
+    "2 MB": (lambda good: (good[0], b'"' + b"x" * 2_000_000 + b'"', good[2], 0), "ValidationError"),
     "deep nesting": (lambda good: (good[0], b"[" * 10_000, good[2], 0), "ValidationError"),
 }
 

@@ -1,0 +1,95 @@
+"""The edge of HTTP: bodies are bounded while they stream, faults become problems, traces are kept."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+from shared.http import Problem, create_app
+from shared.telemetry import current_traceparent
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+class Body(BaseModel):
+    name: str
+
+
+def _app() -> FastAPI:
+    app = create_app("test", body_bytes_max=1000)
+
+    @app.post("/echo")
+    async def echo(body: Body) -> dict[str, str | None]:
+        return {"name": body.name, "trace": current_traceparent()}
+
+    @app.get("/broken")
+    async def broken() -> None:
+        raise KeyError("secret-detail")
+
+    @app.get("/away")
+    async def away() -> None:
+        raise ConnectionResetError("the database went away")
+
+    @app.get("/refused")
+    async def refused() -> None:
+        raise Problem(409, "Conflict", "say why")
+
+    return app
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(_app(), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as made:
+        yield made
+
+
+async def _chunks(size: int) -> AsyncIterator[bytes]:
+    for _ in range(size // 100):
+        yield b"x" * 100
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_body_over_the_limit_is_413(client: httpx.AsyncClient, stream: bool) -> None:
+    content = _chunks(2000) if stream else b"x" * 2000
+    answer = await client.post("/echo", content=content, headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()["title"]) == (413, "Too large")
+
+
+async def test_a_lying_content_length_is_refused(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/echo", content=b"{}", headers={"content-length": "-5"})
+    assert answer.status_code == 413
+
+
+async def test_an_invalid_field_is_named(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/echo", json={"name": 5})
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["errors"] == [{"field": "name", "message": "Input should be a valid string"}]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "title"),
+    [
+        ("/broken", 500, "Internal error"),
+        ("/away", 503, "Try again"),
+        ("/refused", 409, "Conflict"),
+        ("/nowhere", 404, "Not Found"),
+    ],
+)
+async def test_faults_are_problems_without_details_of_the_inside(
+    client: httpx.AsyncClient, path: str, status: int, title: str
+) -> None:
+    answer = await client.get(path)
+    assert (answer.status_code, answer.json()["title"]) == (status, title)
+    assert "secret-detail" not in answer.text
+    assert "Traceback" not in answer.text
+
+
+async def test_a_trace_goes_on_and_a_broken_one_is_replaced(client: httpx.AsyncClient) -> None:
+    kept = await client.post("/echo", json={"name": "a"}, headers={"traceparent": TRACE})
+    assert kept.json()["trace"] == TRACE
+    fresh = await client.post("/echo", json={"name": "a"}, headers=[(b"traceparent", b"00-zz-\xff-01")])
+    assert fresh.json()["trace"] not in (None, TRACE)
