@@ -72,9 +72,7 @@ def routes(context: Context, programs: ProgramBook) -> APIRouter:
         member_id: UUID, principal: AnyMember, limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 50
     ) -> dict[str, Any]:
         """The latest orders, newest first, each with what it earned, or why it earned nothing."""
-        found = await context.read(
-            lambda connection: store.orders(connection, principal.program_id, member_id, limit)
-        )
+        found = await context.read(lambda connection: store.orders(connection, principal.program_id, member_id, limit))
         if found is None:
             raise _no_member()
         return {"orders": [describe_order(order, lot) for order, lot in found]}
