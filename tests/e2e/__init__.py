@@ -1,0 +1,1 @@
+"""A whole Laurel as processes, and what is done to it."""
