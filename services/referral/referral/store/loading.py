@@ -101,7 +101,7 @@ def _read_batch(ids: list[UUID], messages: list[Message]) -> _Batch:
             fingerprints |= {(event.member_id, value) for value in (prints.email, prints.address, prints.payment)}
             texts = [*event.discount_codes, *event.attributes.values()]
             codes |= {(event.program_id, code) for code in candidates(texts)}
-    known = sorted((member_id, value) for member_id, value in fingerprints if value is not None)
+    known = [(member_id, value) for member_id, value in fingerprints if value is not None]
     return _Batch(ids, frozenset(enrolled), frozenset(codes), known)
 
 
