@@ -1,1 +1,1 @@
-"""The wire: every event, topic and document that crosses a service's border. Imports pydantic and the standard library only."""
+"""The wire: all that crosses a service's border. Imports pydantic and the standard library only."""

@@ -1,10 +1,10 @@
 """What members do besides ordering: reviews, visits, follows."""
 
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
-from .base import Event, Instant, MemberId, Model, ShortText, Slug
+from .base import Attributes, Event, Instant, MemberId, Model, ShortText, Slug
 
 
 class ActivityFacts(Model):
@@ -19,7 +19,7 @@ class ActivityFacts(Model):
     occurred_at: Instant
     verified: bool = False
     """The platform itself checked that it happened."""
-    attributes: Annotated[dict[str, str], Field(max_length=100)] = {}
+    attributes: Attributes = Field(default_factory=dict)
 
 
 class ActivityRecordedV1(Event, ActivityFacts):

@@ -1,11 +1,11 @@
-"""What platforms send: the same documents over REST and on the `commerce.*` topics. They name people as the platform does."""
+"""What platforms send, over REST and on the `commerce.*` topics alike; people are named as the platform names them."""
 
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from .activities import ActivityFacts
-from .base import Event, Instant, Model, ShortText, Slug
+from .base import Attributes, Event, Instant, Model, ShortText, Slug
 from .orders import OrderFacts
 
 
@@ -43,7 +43,7 @@ class MemberReport(Model):
     enrol: bool = False
     """They opted in to the program."""
     updated_at: Instant
-    attributes: Annotated[dict[str, str], Field(max_length=100)] = {}
+    attributes: Attributes = Field(default_factory=dict)
 
 
 class ActivityReport(ActivityFacts):

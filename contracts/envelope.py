@@ -52,7 +52,8 @@ def to_headers(envelope: Envelope) -> list[tuple[str, bytes]]:
     """The Kafka headers of an event; optional ones that are unset are left out."""
     headers = [("ce_specversion", SPEC_VERSION.encode()), ("content-type", CONTENT_TYPE.encode())]
     values = envelope.model_dump(mode="json")
-    headers += [(header, str(values[field]).encode()) for header, field in _HEADERS.items() if values[field] is not None]
+    given = ((header, values[field]) for header, field in _HEADERS.items())
+    headers += [(header, str(value).encode()) for header, value in given if value is not None]
     return headers
 
 

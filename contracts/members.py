@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from .base import Event, Instant, MemberId, Model, ShortText, Slug
+from .base import Attributes, Event, Instant, MemberId, Model, ShortText, Slug
 
 
 class CustomerRef(Model):
@@ -33,7 +33,7 @@ class MemberChangedV1(Event):
     email_fingerprint: str | None = None
     locale: str | None = Field(default=None, max_length=35)
     """BCP 47, such as `az` or `ar-EG`."""
-    attributes: Annotated[dict[str, str], Field(max_length=100)] = {}
+    attributes: Attributes = Field(default_factory=dict)
     recorded_at: Instant
 
 

@@ -4,11 +4,9 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from .base import Currency, Event, Instant, MemberId, Minor, Model, ShortText, Slug
+from .base import Attributes, Currency, Event, Instant, MemberId, Minor, Model, ShortText, Slug
 
-PaymentState = Literal[
-    "pending", "authorized", "partially_paid", "paid", "partially_refunded", "refunded", "voided"
-]
+PaymentState = Literal["pending", "authorized", "partially_paid", "paid", "partially_refunded", "refunded", "voided"]
 
 
 class Amount(Model):
@@ -53,7 +51,7 @@ class RefundLine(Model):
     line_id: ShortText
     quantity: Annotated[int, Field(ge=0, le=1_000_000)]
     subtotal: Amount | None = None
-    """Money given back for it without tax (with tax when `taxes_included`); none: by its share of the line's quantity."""
+    """Money given back for it without tax (with it when `taxes_included`); none: by its share of the quantity."""
     tax: Amount = ZERO
 
 
@@ -112,7 +110,7 @@ class OrderFacts(Model):
     points_paid: Amount = ZERO
     """The part paid with points."""
     discount_codes: Annotated[tuple[ShortText, ...], Field(max_length=100)] = ()
-    attributes: Annotated[dict[str, str], Field(max_length=100)] = {}
+    attributes: Attributes = Field(default_factory=dict)
     """Free texts of the cart, such as a referral code."""
     refunds: Annotated[tuple[Refund, ...], Field(max_length=1000)] = ()
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from decimal import Decimal
+from itertools import pairwise
 from typing import Annotated, ClassVar, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -52,7 +53,7 @@ class Enrolment(Strict):
     """Who becomes a member without asking; opting in over the API is always possible."""
 
     on: Annotated[tuple[Literal["account", "first_order"], ...], Field(min_length=0)] = ("account", "first_order")
-    """`account`: an account at the shop. `first_order`: an order that names a customer of the shop (a guest is none)."""
+    """`account`: an account at the shop. `first_order`: an order that names a customer of the shop, not a guest."""
     window_days: Annotated[int, Field(ge=0, le=3650)] = 90
     """Orders placed at most so many days before the enrolment still earn."""
 
@@ -122,7 +123,7 @@ class Tiers(Strict):
         if self.levels[0].threshold != 0:
             raise ValueError("the first level is everybody's: its threshold must be 0")
         thresholds = [level.threshold for level in self.levels]
-        if any(low >= high for low, high in zip(thresholds, thresholds[1:], strict=False)):
+        if any(low >= high for low, high in pairwise(thresholds)):
             raise ValueError("thresholds must rise from level to level")
         if len({level.id for level in self.levels}) != len(self.levels):
             raise ValueError("an id occurs twice")
@@ -228,7 +229,7 @@ class ProgramBook:
         self._versions: dict[str, dict[int, ProgramPublishedV1]] = {}
 
     def add(self, event: ProgramPublishedV1) -> None:
-        """Keep a version. Raises ValueError if its number is known with another hash, or its hash is not its document's."""
+        """Keep a version. Raises ValueError if its number has another hash, or its hash is not its document's."""
         if event.hash != event.document.hash():
             raise ValueError(f"program {event.key()}: the hash is not that of the document")
         known = self._versions.setdefault(event.program_id, {}).setdefault(event.version, event)

@@ -1,4 +1,4 @@
-"""Every topic: what it carries, keyed by what, owned by whom, kept how long. The first of the four hops of any event."""
+"""Every topic: what it carries, keyed by what, owned by whom, kept how long. The first of an event's four hops."""
 
 from dataclasses import dataclass
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What waits in a service's database: unsent events, dead letters, an open breaker. For people, checks and the doctor."""
+"""What waits in a service's database: unsent events, dead letters, an open breaker. For people and checks."""
 
 from dataclasses import dataclass
 
