@@ -26,6 +26,7 @@ from .domain.redeeming import CODE_ALPHABET, CODE_LENGTH, RefusedError, check_co
 from .domain.world import Trace
 
 PAGE_MAX = 200
+AnyMember = Annotated[Principal, require_member()]
 STATUS_OF = {"unknown_reward": 404}
 
 
@@ -40,8 +41,12 @@ class RedemptionRequest(BaseModel):
 def routes(context: Context, programs: ProgramBook) -> APIRouter:
     """The routes of the service."""
     router = APIRouter(prefix="/v1")
-    AnyMember = Annotated[Principal, require_member()]  # noqa: N806 - a type
+    _add_reading(router, context)
+    _add_spending(router, context, programs)
+    return router
 
+
+def _add_reading(router: APIRouter, context: Context) -> None:
     @router.get("/members/{member_id}/points")
     async def get_points(member_id: UUID, principal: AnyMember) -> dict[str, Any]:
         """Buckets and lots as of now."""
@@ -87,6 +92,8 @@ def routes(context: Context, programs: ProgramBook) -> APIRouter:
             raise Problem(404, "Unknown order", "this member has no such order")
         return describe_order(*found)
 
+
+def _add_spending(router: APIRouter, context: Context, programs: ProgramBook) -> None:
     @router.post("/members/{member_id}/redemptions", status_code=201)
     async def post_redemption(
         member_id: UUID,
@@ -111,8 +118,6 @@ def routes(context: Context, programs: ProgramBook) -> APIRouter:
         program = programs.in_force(principal.program_id, context.clock.now())
         rewards = program.rewards if program else ()
         return {"rewards": [reward.model_dump(mode="json") for reward in rewards]}
-
-    return router
 
 
 async def _redeem(

@@ -199,7 +199,7 @@ CREATE TABLE redemptions (
     sequence        bigint NOT NULL,
     coupon_id       uuid  NOT NULL REFERENCES coupons,
     body            jsonb NOT NULL,
-    answer          jsonb NOT NULL,
+    answer          json  NOT NULL,
     PRIMARY KEY (member_id, idempotency_key),
     FOREIGN KEY (member_id, sequence) REFERENCES decisions
 );

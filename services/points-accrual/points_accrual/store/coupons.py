@@ -68,6 +68,6 @@ async def keep_redemption(
         )  # fmt: skip
     await tx.connection.execute(
         "INSERT INTO redemptions (member_id, idempotency_key, sequence, coupon_id, body, answer)"
-        " VALUES ($1, $2, $3, $4, $5::jsonb, $6::jsonb)",
+        " VALUES ($1, $2, $3, $4, $5::jsonb, $6::json)",
         member_id, key, sequence, coupon.coupon_id, text(body), text(answer),
     )  # fmt: skip

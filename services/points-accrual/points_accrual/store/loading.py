@@ -94,7 +94,8 @@ async def load_continued(tx: Transaction, programs: ProgramBook, partition: int,
         assert continuation is not None
         rows = await tx.connection.fetch(
             _ORDERS + "WHERE o.member_id = $1 AND (o.placed_at, o.source, o.order_id) > ($2, $3, $4)"
-            " AND o.placed_at <= coalesce($5::timestamptz, 'infinity') ORDER BY o.placed_at, o.source, o.order_id LIMIT $6",
+            " AND o.placed_at <= coalesce($5::timestamptz, 'infinity')"
+            " ORDER BY o.placed_at, o.source, o.order_id LIMIT $6",
             member_id, *continuation.after, continuation.until, ORDERS_MAX,
         )  # fmt: skip
         _keep_orders(world, rows)
