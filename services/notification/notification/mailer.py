@@ -8,7 +8,7 @@ from datetime import timedelta
 from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP as POLICY
+from email.policy import SMTP
 from email.utils import parseaddr
 
 import aiosmtplib
@@ -35,6 +35,8 @@ LANE_SECONDS_MAX = 15.0
 """A connection starts no further mail after so long; what is left goes with the next claim."""
 LEASE = timedelta(seconds=60)
 """Longer than the last two together, so that nobody else sends what is still being sent."""
+POLICY = SMTP.clone(max_line_length=998)
+"""Shorter lines would fold a long link into encoded words, which no mail program follows for one-click opt-out."""
 MAILS = counter("mails", "Tries to hand a mail to the mail server.", ("outcome",))
 
 

@@ -35,6 +35,8 @@ async def test_a_mail_as_it_arrives(here: Desk) -> None:
     assert mail["X-Correlation-Id"] == event.envelope.correlation_id
     assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     assert mail["List-Unsubscribe"].startswith("<http://127.0.0.1:8105/v1/opt-out/")
+    # As bytes: a mail program's one-click reads no encoded words.
+    assert f"List-Unsubscribe: {mail['List-Unsubscribe']}\r\n".encode() in here.mailbox.raw[0]
     assert "250 نقطة" in mail["Subject"]
     assert mail.get_content_type() == "multipart/alternative"
     text, html = mail.iter_parts()
