@@ -150,3 +150,14 @@ async def bounds(kafka: str, partitions: Iterable[tuple[str, int]]) -> dict[tupl
     finally:
         await consumer.stop()
     return {(item.topic, item.partition): (begins[item], ends[item]) for item in wanted}
+
+
+async def cluster(kafka: str) -> str:
+    """The id of the cluster. Raises ConnectionError when Kafka cannot be asked."""
+    async with _admin(kafka) as admin:
+        return str((await admin.describe_cluster())["cluster_id"])
+
+
+def partition_of(topic: str, number: int) -> TopicPartition:
+    """A partition as Kafka's client names it."""
+    return TopicPartition(topic, number)

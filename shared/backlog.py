@@ -1,6 +1,7 @@
 """What waits in a service's database: unsent events, dead letters, an open breaker. For people and checks."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import asyncpg
 
@@ -16,12 +17,15 @@ class Backlog:
     """Open dead letters by error class."""
     breaker: str | None
     """Why it is open."""
+    at: datetime
+    """By the database's clock."""
 
 
 async def read(connection: asyncpg.Connection) -> Backlog:
     """The backlog of a service."""
     outbox = await connection.fetchrow(
-        """SELECT count(*) AS rows, coalesce(extract(epoch FROM now() - min(created_at)), 0)::float AS seconds
+        """SELECT count(*) AS rows, coalesce(extract(epoch FROM now() - min(created_at)), 0)::float AS seconds,
+                  now() AS at
            FROM (SELECT created_at FROM outbox ORDER BY id LIMIT 100000) AS oldest"""
     )
     assert outbox is not None, "an aggregate always has a row"
@@ -30,4 +34,5 @@ async def read(connection: asyncpg.Connection) -> Backlog:
            GROUP BY error_class ORDER BY error_class"""
     )
     why = await connection.fetchval("SELECT why FROM breaker")
-    return Backlog(outbox["rows"], outbox["seconds"], {row["error_class"]: row["count"] for row in letters}, why)
+    by_class = {row["error_class"]: row["count"] for row in letters}
+    return Backlog(outbox["rows"], outbox["seconds"], by_class, why, outbox["at"])

@@ -61,3 +61,20 @@ class Breaker:
             alive()
             await asyncio.sleep(1.0)
             await self.read(connection)
+
+
+async def find(connection: asyncpg.Connection) -> asyncpg.Record | None:
+    """The open breaker's `opened_at` and `why`; None while it is closed."""
+    return await connection.fetchrow("SELECT opened_at, why FROM breaker")
+
+
+async def clear(connection: asyncpg.Connection, *, actor: str) -> str | None:
+    """Close the breaker by an operator's word, audited. Returns why it was open; None if it was not."""
+    async with connection.transaction():
+        why: str | None = await connection.fetchval("DELETE FROM breaker RETURNING why")
+        if why is not None:
+            await connection.execute(
+                "INSERT INTO audit_log (actor, action, subject, detail) VALUES ($1, 'breaker.clear', 'breaker', $2)",
+                actor, why,
+            )  # fmt: skip
+    return why

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from . import demo, member, operate, send, set_up, up
+from . import deliveries, demo, dlq, doctor, member, operate, partitions, program, send, set_up, shop, up
 from .say import err, sentence
 
 app = typer.Typer(
@@ -27,7 +27,7 @@ def _quietly(context: typer.Context) -> None:
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
-for module in (demo, up, send, member, operate, set_up):
+for module in (demo, up, send, member, doctor, program, shop, dlq, deliveries, partitions, operate, set_up):
     module.add_to(app)
 
 

@@ -10,8 +10,9 @@ from rich.text import Text
 
 from laurel.installation import State
 
-from .checks import Check, MemberSeen
+from .checks import Check
 from .play import Played
+from .seen import MemberSeen
 from .story import Story
 
 SHOWN = 15
@@ -20,8 +21,8 @@ SHOWN = 15
 def members_table(members: list[MemberSeen]) -> Table:
     """Those with the most points."""
     table = Table(title=f"The {SHOWN} members with the most points", title_justify="left", title_style="bold")
-    for title in ("member", "e-mail", "language", "tier"):
-        table.add_column(title)
+    for title in ("member", "e-mail", "", "tier"):
+        table.add_column(title, no_wrap=title != "member")
     for title in ("active", "pending", "owed", "friends"):
         table.add_column(title, justify="right")
     for seen in sorted(members, key=_rank)[:SHOWN]:

@@ -1,0 +1,59 @@
+"""`laurel program`: check a program's file, and publish it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import typer
+
+from contracts.topics import CONSOLE
+from laurel import installation
+from laurel.installation import Failure
+from laurel.programs import read_program
+from laurel.services import SERVICES
+
+from . import say
+from .member import problem
+
+app = typer.Typer(help="Programs: how members earn, climb, refer and spend.", no_args_is_help=True)
+
+File = Annotated[Path, typer.Argument(help="Such as programs/aurora.yaml.")]
+
+
+def add_to(root: typer.Typer) -> None:
+    """Put the commands into the command line."""
+    app.command("check")(check)
+    app.command("publish")(publish)
+    root.add_typer(app, name="program")
+
+
+def check(file: File) -> None:
+    """Say whether a program's file is right; errors name line and field."""
+    program = read_program(file)
+    say.out.print(
+        f"{file} is right: {program.id} version {program.version}, {len(program.earning.rules)} earning rules, "
+        f"{len(program.tiers.levels)} tiers, {len(program.rewards)} rewards, "
+        f"in force from {program.effective_from:%Y-%m-%d %H:%M} UTC."
+    )
+
+
+def publish(
+    file: File,
+    backdate: Annotated[bool, typer.Option("--backdate", help="Allow a date in the past.")] = False,
+) -> None:
+    """Publish a version of a program, for ever. The same one again changes nothing."""
+    program = read_program(file)
+    answer = httpx.post(
+        f"{installation.url(SERVICES[CONSOLE])}/v1/programs",
+        params={"backdate": "true" if backdate else "false"},
+        content=program.model_dump_json(),
+        headers={"Content-Type": "application/json", "Authorization": f"Bearer {installation.token(program.id)}"},
+        timeout=15.0,
+        trust_env=False,
+    )
+    if not answer.is_success:
+        hint = " Add --backdate if the past is meant." if answer.json().get("errors") and not backdate else ""
+        raise Failure(f"Not published: {problem(answer)}{hint}")
+    told = answer.json()
+    what = "is published" if told["outcome"] == "published" else "was published before, exactly so"
+    say.out.print(f"{program.id} version {program.version} {what} (hash {told['hash'][:12]}).")
