@@ -10,6 +10,7 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import parseaddr
+from typing import Any
 
 import aiosmtplib
 
@@ -156,6 +157,13 @@ async def _lane(context: Context, server: MailServer, programs: ProgramBook, mes
     return trouble is None
 
 
+def _hand_over(client: aiosmtplib.SMTP, sender: str, recipient: str, mail: EmailMessage) -> Coroutine[Any, Any, object]:
+    """aiosmtplib folds messages by a policy of its own, so it gets bytes; only SMTPUTF8 needs it whole."""
+    if recipient.isascii():
+        return client.sendmail(sender, [recipient], mail.as_bytes())
+    return client.send_message(mail)
+
+
 async def _trouble_of(call: Coroutine[object, object, object]) -> str | None:
     """What went wrong with the connection, if anything. Replies that concern one mail are raised."""
     try:
@@ -186,7 +194,7 @@ async def _send_one(
         await _put_back(context, [message], f"not rendered: {type(error).__name__}")
         return None
     try:
-        trouble = await _trouble_of(client.send_message(mail))
+        trouble = await _trouble_of(_hand_over(client, server.sender, message.email or "", mail))
     except aiosmtplib.SMTPRecipientsRefused as error:
         await _refused(context, message, error.recipients[0].code, error.recipients[0].message)
     except aiosmtplib.SMTPDataError as error:
