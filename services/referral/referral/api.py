@@ -27,9 +27,9 @@ class ReferralView(_View):
     """One referral; nothing in it says who the other party is."""
 
     referral_id: UUID
-    state: Literal["confirmed", "rejected", "reversed"]
+    state: Literal["confirmed", "rejected", "unqualified"]
     reason: str | None
-    """Why it does not count."""
+    """Why it does not count (yet), such as `unpaid`, `below_minimum` or `not_first_order`."""
     placed_at: datetime
     """When the friend ordered."""
     changed_at: datetime
@@ -39,7 +39,8 @@ class Counts(_View):
     """Friends by state."""
 
     confirmed: int = 0
-    reversed: int = 0
+    unqualified: int = 0
+    """Not paid yet, or paid back, cancelled, below the minimum."""
     rejected: int = 0
 
 

@@ -256,9 +256,9 @@ async def test_api_of_the_advocate_and_of_the_friend(service: Harness) -> None:
     await service.deliver(order(second, "1", at=2, revision=2, code=code, cancelled=True))
     body = await get(service, ADVOCATE)
     assert (body["code"], body["share_url"]) == (code, f"https://shop.example/?utm=laurel&ref={code}")
-    assert body["friends"] == {"confirmed": 1, "reversed": 1, "rejected": 0}
+    assert body["friends"] == {"confirmed": 1, "unqualified": 1, "rejected": 0}
     assert [(item["state"], item["reason"]) for item in body["referrals"]] == [
-        ("reversed", "cancelled"),
+        ("unqualified", "cancelled"),
         ("rejected", "already_referred"),
         ("confirmed", None),
     ]

@@ -19,6 +19,7 @@ from contracts.referrals import (
     ReferralRejectedV1,
     ReferralReversedV1,
 )
+from referral.domain.judging import GONE, judge
 from referral.domain.members import Member
 from referral.domain.world import World
 from tests.unit.referral.samples import (
@@ -189,7 +190,7 @@ def test_refunds_below_the_minimum_reverse_and_more_money_confirms_again() -> No
     assert tell(world, partly) == both("reversed", "below_minimum")
     assert tell(world, order(FRIEND, "1", revision=3, minor=9000, code=CODE)) == both("confirmed", "1")
     (referral,) = world.members[FRIEND].referrals.values()
-    assert (referral.state, referral.version, referral.order_minor) == ("confirmed", 3, 9000)
+    assert (referral.verdict.state, referral.version, referral.order_minor) == ("confirmed", 3, 9000)
 
 
 @pytest.mark.parametrize(
@@ -283,7 +284,9 @@ histories = st.lists(st.one_of(some_orders, some_profiles), max_size=12, unique_
 def outcome(world: World) -> dict[UUID, set[tuple[str, UUID]]]:
     return {
         member.member_id: {
-            (key.order[1], key.advocate_id) for key, item in member.referrals.items() if item.state == "confirmed"
+            (key.order[1], key.advocate_id)
+            for key, item in member.referrals.items()
+            if item.verdict.state == "confirmed"
         }
         for member in world.members.values()
     }
@@ -327,6 +330,13 @@ def test_any_order_and_number_of_deliveries_ends_the_same(facts: list[Fact], cha
     world = new_world()
     tell(world, *mixed)
     assert outcome(world) == defined(facts)
+    for member in world.members.values():
+        verdicts = judge(
+            member, lambda code: world.members.get(world.owners.get(("aurora", code), UUID(int=0))), world.programs
+        )
+        known = {key: referral.verdict for key, referral in member.referrals.items()}
+        assert known.keys() >= verdicts.keys()
+        assert known == {key: verdicts.get(key, GONE) for key in known}
 
 
 @settings(deadline=None)
@@ -347,7 +357,9 @@ def test_a_friend_is_never_brought_twice_and_both_hear_the_same(facts: list[Fact
                 state.discard(event.referral_id)
             assert len(state) <= 1
     for friend, ids in confirmed.items():
-        known = {item.referral_id for item in world.members[friend].referrals.values() if item.state == "confirmed"}
+        known = {
+            item.referral_id for item in world.members[friend].referrals.values() if item.verdict.state == "confirmed"
+        }
         assert ids == known
 
 

@@ -1,29 +1,29 @@
 """Which orders of a friend count: a function of all their orders, the codes' owners and the fingerprints."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 from contracts.program import ProgramBook
 
-from .members import Member, Referral, ReferralKey, State
+from .members import Member, Referral, ReferralKey, Verdict
 from .orders import Flaw, Order, flaw
 
 SelfReason = Literal["self_email", "self_fingerprint"]
 RejectReason = Literal[SelfReason, "not_first_order", "already_referred"]
-ReverseReason = Literal[SelfReason, "below_minimum", "cancelled", "refunded", "superseded"]
+Kind = Literal["confirmed", "rejected", "reversed"]
 
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What an order with somebody's code is worth: it counts (both None), is rejected, or does not qualify (yet)."""
-
-    rejected: RejectReason | None = None
-    flaw: Flaw | None = None
-
-    @property
-    def confirmed(self) -> bool:
-        return self.rejected is None and self.flaw is None
+CONFIRMED = Verdict("confirmed")
+GONE = Verdict("unqualified", "superseded")
+"""The order does not carry that advocate's code any more."""
+_REVERSED = {
+    "below_minimum": "below_minimum",
+    "cancelled": "cancelled",
+    "unpaid": "cancelled",
+    "refunded": "refunded",
+    "self_email": "self_email",
+    "self_fingerprint": "self_fingerprint",
+}
+"""Why it is reversed, by the new reason; for any other, something else took its place."""
 
 
 def judge(
@@ -41,11 +41,17 @@ def judge(
         advocate = next((member for code in order.codes if (member := owner(code)) is not None), None)
         verdict = None
         if advocate is not None:
-            verdict = Verdict(flaw=wrong) if wrong else Verdict(rejected=same_person(friend, order, advocate) or later)
+            verdict = _verdict(wrong, same_person(friend, order, advocate) or later)
             verdicts[ReferralKey(order.key, advocate.member_id)] = verdict
         if wrong is None and later is None:
-            later = "already_referred" if verdict is not None and verdict.confirmed else "not_first_order"
+            later = "already_referred" if verdict == CONFIRMED else "not_first_order"
     return verdicts
+
+
+def _verdict(wrong: Flaw | None, rejected: RejectReason | None) -> Verdict:
+    if wrong is not None:
+        return Verdict("unqualified", wrong)
+    return CONFIRMED if rejected is None else Verdict("rejected", rejected)
 
 
 def same_person(friend: Member, order: Order, advocate: Member) -> SelfReason | None:
@@ -64,35 +70,20 @@ def _share(one: set[str | None], other: set[str | None]) -> bool:
     return bool((one & other) - {None})
 
 
-def next_state(known: Referral | None, verdict: Verdict | None) -> tuple[State, str | None] | None:
-    """The state to announce and its reason; None when there is nothing new to say.
+def announcement(known: Referral | None, verdict: Verdict) -> tuple[Kind, str | None] | None:
+    """What the change to another verdict is announced as, and its reason; None when nobody needs to know.
 
-    No verdict: the order does not carry that advocate's code any more. What was reversed is not rejected on top, and
-    what never counted is not reversed.
+    What is confirmed no more is reversed, whatever it is instead; what never counted is not.
     """
-    state = known.state if known else None
-    if verdict is not None and verdict.confirmed:
-        return None if state == "confirmed" else ("confirmed", None)
-    if state == "confirmed":
-        return "reversed", _why_reversed(verdict)
-    if verdict is None or verdict.rejected is None or state == "reversed":
-        return None
-    return None if known and known.reason == verdict.rejected else ("rejected", verdict.rejected)
+    if verdict == CONFIRMED:
+        return "confirmed", None
+    if known is not None and known.verdict == CONFIRMED:
+        return "reversed", _REVERSED.get(verdict.reason or "", "superseded")
+    return ("rejected", verdict.reason) if verdict.state == "rejected" else None
 
 
-def _why_reversed(verdict: Verdict | None) -> ReverseReason:
-    if verdict is None:
-        return "superseded"
-    match verdict.flaw or verdict.rejected:
-        case "below_minimum" | "cancelled" | "refunded" | "self_email" | "self_fingerprint" as reason:
-            return reason
-        case "unpaid":
-            return "cancelled"
-        case _:
-            return "superseded"
-
-
-def keys_to_look_at(friend: Member, verdicts: Mapping[ReferralKey, Verdict]) -> list[ReferralKey]:
-    """Those with a verdict and those announced before; what counts comes last, so that never two do at a time."""
+def all_verdicts(friend: Member, verdicts: Mapping[ReferralKey, Verdict]) -> list[tuple[ReferralKey, Verdict]]:
+    """Those given, and what was known before and is gone; what counts comes last, so that never two do at a time."""
     keys = sorted(verdicts.keys() | friend.referrals.keys())
-    return sorted(keys, key=lambda key: key in verdicts and verdicts[key].confirmed)
+    found = [(key, verdicts.get(key, GONE)) for key in keys]
+    return sorted(found, key=lambda item: item[1] == CONFIRMED)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from .orders import Order, OrderKey
 
-State = Literal["confirmed", "rejected", "reversed"]
+State = Literal["confirmed", "rejected", "unqualified"]
 
 
 class ReferralKey(NamedTuple):
@@ -18,13 +18,20 @@ class ReferralKey(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an order with somebody's code is worth. It may change with every fact, in any direction."""
+
+    state: State
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Referral:
-    """A referral as last announced; `version` grows with each announcement."""
+    """A referral as it stands; `version` counts what was announced of it."""
 
     referral_id: UUID
     key: ReferralKey
-    state: State
-    reason: str | None
+    verdict: Verdict
     version: int
     order_revision: int
     order_minor: int

@@ -1,7 +1,7 @@
 """The members whom a batch can concern, and what it does to them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -17,12 +17,12 @@ from contracts.referrals import (
     ReferralReversedV1,
 )
 
-from .judging import judge, keys_to_look_at, next_state
-from .members import Member, Referral, ReferralKey, State
+from .judging import Kind, all_verdicts, announcement, judge
+from .members import Member, Referral, ReferralKey, Verdict
 from .orders import read_order
 
 Announcement = ReferralEvent | ReferralCodeAssignedV1
-_EVENTS: dict[State, type[ReferralEvent]] = {
+_EVENTS: dict[Kind, type[ReferralEvent]] = {
     "confirmed": ReferralConfirmedV1,
     "rejected": ReferralRejectedV1,
     "reversed": ReferralReversedV1,
@@ -122,13 +122,15 @@ class World:
         if not friend.referrals and not any(order.codes for order in friend.orders.values()):
             return
         verdicts = judge(friend, lambda code: self._owner(friend.program_id, code), self.programs)
-        for key in keys_to_look_at(friend, verdicts):
+        for key, verdict in all_verdicts(friend, verdicts):
             known = friend.referrals.get(key)
-            news = next_state(known, verdicts.get(key))
+            if known is not None and known.verdict == verdict:
+                continue
+            news = announcement(known, verdict)
+            referral = _changed(friend, key, verdict, known, when, told=news is not None)
+            friend.keep(referral)
             if news is not None:
-                referral = _changed(friend, key, known, news, when)
-                friend.keep(referral)
-                self.announced += _announcements(friend, referral, when)
+                self.announced += _announcements(friend, referral, *news, when)
 
     def _owner(self, program_id: str, code: str) -> Member | None:
         member_id = self.owners.get((program_id, code))
@@ -136,35 +138,29 @@ class World:
 
 
 def _changed(
-    friend: Member, key: ReferralKey, known: Referral | None, news: tuple[State, str | None], when: When
+    friend: Member, key: ReferralKey, verdict: Verdict, known: Referral | None, when: When, *, told: bool
 ) -> Referral:
     order = friend.orders[key.order]
-    state, reason = news
     if known is None:
         facts = (friend.program_id, friend.member_id, *key.order, key.advocate_id)
-        return Referral(
-            referral_id=derived_id(order.placed_at, "referral", *facts),
-            key=key,
-            state=state,
-            reason=reason,
-            version=1,
-            order_revision=order.revision,
-            order_minor=order.net_minor,
-            placed_at=order.placed_at,
-            changed_at=when.occurred_at,
-        )
-    return replace(
-        known,
-        state=state,
-        reason=reason,
-        version=known.version + 1,
+        referral_id, version = derived_id(order.placed_at, "referral", *facts), 0
+    else:
+        referral_id, version = known.referral_id, known.version
+    return Referral(
+        referral_id=referral_id,
+        key=key,
+        verdict=verdict,
+        version=version + told,
         order_revision=order.revision,
         order_minor=order.net_minor,
+        placed_at=order.placed_at,
         changed_at=when.occurred_at,
     )
 
 
-def _announcements(friend: Member, referral: Referral, when: When) -> list[ReferralEvent]:
+def _announcements(
+    friend: Member, referral: Referral, kind: Kind, reason: str | None, when: When
+) -> list[ReferralEvent]:
     """What both parties are told; of a rejection only the friend."""
     common = {
         "program_id": friend.program_id,
@@ -179,10 +175,11 @@ def _announcements(friend: Member, referral: Referral, when: When) -> list[Refer
         "occurred_at": when.occurred_at,
         "recorded_at": when.recorded_at,
         "order_minor": referral.order_minor,
-        "reason": referral.reason,
+        "reason": reason,
     }
     parties = {"advocate": referral.key.advocate_id, "friend": friend.member_id}
-    if referral.state == "rejected":
+    if kind == "rejected":
         del parties["advocate"]
-    kind = _EVENTS[referral.state]
-    return [kind.model_validate(common | {"role": role, "member_id": party}) for role, party in parties.items()]
+    return [
+        _EVENTS[kind].model_validate(common | {"role": role, "member_id": party}) for role, party in parties.items()
+    ]

@@ -37,7 +37,7 @@ CREATE TABLE orders (
 -- Who carried a code, known to be somebody's or not yet.
 CREATE INDEX orders_codes ON orders USING gin (codes) WHERE codes <> '{}';
 
--- Whose code on which order of a friend: the state as last announced.
+-- Whose code on which order of a friend, and what it is worth. The version counts what was announced, 0 for nothing yet.
 CREATE TABLE referrals (
     referral_id    uuid PRIMARY KEY,
     program_id     text NOT NULL,
@@ -45,16 +45,17 @@ CREATE TABLE referrals (
     advocate_id    uuid NOT NULL REFERENCES members,
     source         text NOT NULL,
     order_id       text NOT NULL,
-    state          text NOT NULL CHECK (state IN ('confirmed', 'rejected', 'reversed')),
+    state          text NOT NULL CHECK (state IN ('confirmed', 'rejected', 'unqualified')),
     reason         text,
-    version        bigint NOT NULL CHECK (version > 0),
+    version        bigint NOT NULL CHECK (version >= 0),
     order_revision bigint NOT NULL CHECK (order_revision > 0),
     order_minor    bigint NOT NULL CHECK (order_minor >= 0),
     placed_at      timestamptz NOT NULL,
     changed_at     timestamptz NOT NULL,
     UNIQUE (friend_id, source, order_id, advocate_id),
     CHECK ((state = 'confirmed') = (reason IS NULL)),
-    CHECK (state = 'rejected' OR friend_id <> advocate_id)
+    CHECK (state = 'unqualified' OR version > 0),
+    CHECK (state <> 'confirmed' OR friend_id <> advocate_id)
 );
 -- A friend is brought once.
 CREATE UNIQUE INDEX referrals_one_confirmed ON referrals (friend_id) WHERE state = 'confirmed';

@@ -13,7 +13,7 @@ from contracts.program import ProgramBook
 from shared.transaction import Message, Retry, Transaction
 
 from ..domain.codes import ALPHABET, LENGTH, candidates
-from ..domain.members import Member, Referral, ReferralKey
+from ..domain.members import Member, Referral, ReferralKey, Verdict
 from ..domain.orders import Order
 from ..domain.world import World
 
@@ -206,6 +206,6 @@ async def _add_orders(connection: asyncpg.Connection, ids: list[UUID], members: 
 
 async def _add_referrals(connection: asyncpg.Connection, ids: list[UUID], members: dict[UUID, Member]) -> None:
     rows = await connection.fetch(f"SELECT {_REFERRAL} FROM referrals WHERE friend_id = ANY($1::uuid[])", ids)
-    for friend_id, source, order_id, advocate_id, referral_id, *values in rows:
+    for friend_id, source, order_id, advocate_id, referral_id, state, reason, *values in rows:
         key = ReferralKey((source, order_id), advocate_id)
-        members[friend_id].referrals[key] = Referral(referral_id, key, *values)
+        members[friend_id].referrals[key] = Referral(referral_id, key, Verdict(state, reason), *values)

@@ -21,7 +21,7 @@ async def counts(connection: asyncpg.Connection, advocate_id: UUID) -> dict[str,
         """SELECT state, count(*) FROM (
                SELECT DISTINCT ON (friend_id) state FROM referrals
                WHERE advocate_id = $1 AND friend_id <> $1
-               ORDER BY friend_id, array_position(ARRAY['confirmed', 'reversed', 'rejected'], state)) f
+               ORDER BY friend_id, array_position(ARRAY['confirmed', 'unqualified', 'rejected'], state)) f
            GROUP BY state""",
         advocate_id,
     )

@@ -19,7 +19,7 @@ async def save(tx: Transaction, world: World) -> None:
     referrals = [(member, referral) for member in members for referral in member.changed_referrals.values()]
     # A friend is brought once at any time: what no longer counts is written before what does.
     for confirmed in (False, True):
-        some = [item for item in referrals if (item[1].state == "confirmed") is confirmed]
+        some = [item for item in referrals if (item[1].verdict.state == "confirmed") is confirmed]
         if some:
             await _save_referrals(tx, some)
 
@@ -82,15 +82,16 @@ async def _save_referrals(tx: Transaction, referrals: list[tuple[Member, Referra
                $8::text[], $9::bigint[], $10::bigint[], $11::bigint[], $12::timestamptz[], $13::timestamptz[])
            ON CONFLICT (referral_id) DO UPDATE SET state = excluded.state, reason = excluded.reason,
                version = excluded.version, order_revision = excluded.order_revision,
-               order_minor = excluded.order_minor, changed_at = excluded.changed_at""",
+               order_minor = excluded.order_minor, placed_at = excluded.placed_at,
+               changed_at = excluded.changed_at""",
         [referral.referral_id for _, referral in referrals],
         [friend.program_id for friend, _ in referrals],
         [friend.member_id for friend, _ in referrals],
         [referral.key.advocate_id for _, referral in referrals],
         [referral.key.order[0] for _, referral in referrals],
         [referral.key.order[1] for _, referral in referrals],
-        [referral.state for _, referral in referrals],
-        [referral.reason for _, referral in referrals],
+        [referral.verdict.state for _, referral in referrals],
+        [referral.verdict.reason for _, referral in referrals],
         [referral.version for _, referral in referrals],
         [referral.order_revision for _, referral in referrals],
         [referral.order_minor for _, referral in referrals],
