@@ -1,12 +1,15 @@
 """The demo's story against a Laurel of its own, while its services are killed at random."""
 
 import asyncio
+import contextlib
 import random
 import threading
 import time
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
+
+import httpx
 
 from contracts.topics import NOTIFICATION
 from laurel.demo.story import Author
@@ -18,10 +21,11 @@ from .outcome import Outcome, read_outcome
 from .quiet import give_back_leases, wait_until_quiet
 from .shop import Shop
 
-KILLS = 9
-"""Each service once, and some once more."""
-PAUSE_SECONDS = (0.3, 2.5)
+KILLS = 18
+"""Each service twice, and some more often."""
+PAUSE_SECONDS = (0.1, 1.4)
 """Between two kills."""
+ALIVE_SECONDS_MAX = 60.0
 QUIET_SECONDS_MAX = 120.0
 
 
@@ -47,14 +51,14 @@ def play(home: Path, traffic_seed: int, now: datetime, kill_seed: int | None) ->
 
 
 class Killer:
-    """Kills services at random moments of a seed: each once in random order, then some of them again."""
+    """Kills services at random moments of a seed: each in random order, each again, then some of them."""
 
     def __init__(self, stack: Stack, rng: random.Random) -> None:
         assert stack.supervisor is not None
         self.kills = Counter[str]()
         self.last: dict[str, datetime] = {}
         """When each was killed last."""
-        self._supervisor, self._rng = stack.supervisor, rng
+        self._supervisor, self._url, self._rng = stack.supervisor, stack.state.urls, rng
         self._thread = threading.Thread(target=self._run, name="killer", daemon=True)
 
     def start(self) -> None:
@@ -64,13 +68,24 @@ class Killer:
     def finish(self) -> None:
         """Return after the last kill."""
         self._thread.join()
+        assert self.kills.total() == KILLS, "the killer ended early; its error is above"
 
     def _run(self) -> None:
         names = list(SERVICES)
-        for name in [*self._rng.sample(names, len(names)), *self._rng.choices(names, k=KILLS - len(names))]:
+        twice = [*self._rng.sample(names, len(names)), *self._rng.sample(names, len(names))]
+        for name in [*twice, *self._rng.choices(names, k=KILLS - len(twice))]:
             time.sleep(self._rng.uniform(*PAUSE_SECONDS))
-            while self._supervisor.children[name].pid is None:  # Only who lives can be killed.
-                time.sleep(0.05)
+            self._wait_alive(name)
             self._supervisor.kill(name)
             self.kills[name] += 1
             self.last[name] = datetime.now(UTC)
+
+    def _wait_alive(self, name: str) -> None:
+        """Return when it answers: to kill who is only being started proves little."""
+        deadline = time.monotonic() + ALIVE_SECONDS_MAX
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"{self._url[name]}/livez", timeout=1.0, trust_env=False).is_success:
+                    return
+            assert time.monotonic() < deadline, f"{name} did not come back after it was killed"
+            time.sleep(0.05)

@@ -43,7 +43,7 @@ class Shop:
             first = self._author.first_act()
             advocates = self._author.advocates()[:FRIENDS]
             buyers = {who.number for who in advocates} | set(range(0, 1000, EVERY))
-            await self._send([item for item in first if self._buyer(item).number in buyers])
+            await self._send([item for item in first if item.forged or self._buyer(item).number in buyers])
             codes = await asyncio.gather(*(self._code(who) for who in advocates))
             await asyncio.gather(*(self._redeem(who) for who in redeemers(self._author.story, buyers, self._now)))
             shared = {who.number: code for who, code in zip(advocates, codes, strict=True)}
