@@ -140,6 +140,8 @@ async def bounds(kafka: str, partitions: Iterable[tuple[str, int]]) -> dict[tupl
             for partition in topic["partitions"]
         }
     wanted = [TopicPartition(*item) for item in partitions if item in there]
+    if not wanted:
+        return {}
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka, group_id=None, enable_auto_commit=False)
     try:
         await consumer.start()

@@ -58,7 +58,7 @@ def list_letters(
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     for title in ("number", "set aside", "from", "type", "error", "tries", "state"):
-        table.add_column(title)
+        table.add_column(title, overflow="fold")
     for row in rows[:_SHOWN]:
         origin = f"{row['topic']}/{row['partition']}/{row['offset']}"
         error_text = f"{row['error_class']}: {masked_text(row['error'])[:80]}"

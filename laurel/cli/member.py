@@ -89,8 +89,10 @@ def problem(answer: httpx.Response) -> str:
     """What a service says of a fault, as a sentence."""
     try:
         told = answer.json()
-        fields = "; ".join(f"{item.get('field')}: {item.get('message')}" for item in told.get("errors") or [])
-        return f"{told.get('detail') or told.get('title')}{f' ({fields})' if fields else ''}."
+        detail = str(told.get("detail") or told.get("title"))
+        errors = [item for item in told.get("errors") or [] if item.get("message") not in detail]
+        fields = "; ".join(f"{item.get('field')}: {item.get('message')}" for item in errors)
+        return f"{detail}{f' ({fields})' if fields else ''}."
     except ValueError:
         return "no reason was told."
 

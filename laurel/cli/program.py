@@ -52,8 +52,7 @@ def publish(
         trust_env=False,
     )
     if not answer.is_success:
-        hint = " Add --backdate if the past is meant." if answer.json().get("errors") and not backdate else ""
-        raise Failure(f"Not published: {problem(answer)}{hint}")
+        raise Failure(f"Not published: {problem(answer)}".replace("backdate=true", "--backdate"))
     told = answer.json()
     what = "is published" if told["outcome"] == "published" else "was published before, exactly so"
     say.out.print(f"{program.id} version {program.version} {what} (hash {told['hash'][:12]}).")
