@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
+import psycopg
 
 from contracts.topics import NOTIFICATION
 from laurel.demo.story import Author
@@ -21,10 +22,14 @@ from .outcome import Outcome, read_outcome
 from .quiet import give_back_leases, wait_until_quiet
 from .shop import Shop
 
-KILLS = 18
+KILLS = 14
 """Each service twice, and some more often."""
 PAUSE_SECONDS = (0.1, 1.4)
 """Between two kills."""
+WORK_SECONDS_MAX = 1.0
+"""How long a kill waits for its victim to have work in hand."""
+PACE_SECONDS = 0.8
+"""Between two webhooks of one connection, at most: the shop is to be busy for as long as there are kills."""
 ALIVE_SECONDS_MAX = 60.0
 QUIET_SECONDS_MAX = 120.0
 
@@ -39,7 +44,8 @@ def play(home: Path, traffic_seed: int, now: datetime, kill_seed: int | None) ->
         killer = None if kill_seed is None else Killer(stack, random.Random(kill_seed))
         if killer is not None:
             killer.start()
-        asyncio.run(Shop(stack.state, Author(traffic_seed, now), now).play())
+        pace = 0.0 if killer is None else PACE_SECONDS
+        asyncio.run(Shop(stack.state, Author(traffic_seed, now), now, pace_seconds=pace).play())
         if killer is not None:
             killer.finish()
             stack.wait_ready()
@@ -58,7 +64,8 @@ class Killer:
         self.kills = Counter[str]()
         self.last: dict[str, datetime] = {}
         """When each was killed last."""
-        self._supervisor, self._url, self._rng = stack.supervisor, stack.state.urls, rng
+        self._supervisor, self._rng = stack.supervisor, rng
+        self._url, self._databases = stack.state.urls, stack.state.databases
         self._thread = threading.Thread(target=self._run, name="killer", daemon=True)
 
     def start(self) -> None:
@@ -76,6 +83,7 @@ class Killer:
         for name in [*twice, *self._rng.choices(names, k=KILLS - len(twice))]:
             time.sleep(self._rng.uniform(*PAUSE_SECONDS))
             self._wait_alive(name)
+            self._wait_working(name)
             self._supervisor.kill(name)
             self.kills[name] += 1
             self.last[name] = datetime.now(UTC)
@@ -89,3 +97,11 @@ class Killer:
                     return
             assert time.monotonic() < deadline, f"{name} did not come back after it was killed"
             time.sleep(0.05)
+
+    def _wait_working(self, name: str) -> None:
+        """Return when its outbox holds events, if that comes soon: a moment at which much can go wrong."""
+        deadline = time.monotonic() + WORK_SECONDS_MAX
+        with psycopg.connect(self._databases[name], autocommit=True) as connection:
+            while time.monotonic() < deadline and connection.execute("SELECT FROM outbox LIMIT 1").fetchone() is None:
+                time.sleep(0.002)
+        time.sleep(self._rng.uniform(0.0, 0.02))

@@ -144,9 +144,10 @@ def _referral_grants(tables: Tables) -> Facts:
     rows = tables.rows(POINTS, "SELECT * FROM referral_claims")
     return {
         f"{tables.persons[row['member_id']]} as {row['role']} with {who[row['referral_id']]['order_id']}": {
-            name: row[name] for name in ("confirmed", "reason", "granted", "program_version")
+            name: row[name] for name in ("reason", "granted", "program_version")
         }
         for row in rows
+        if row["confirmed"]  # One that was confirmed for a moment, before a refund was read, leaves a row of nothing.
     }
 
 

@@ -32,8 +32,9 @@ REDEEMABLE_POINTS = 1000
 class Shop:
     """Plays both acts of a story; what it needs to know in between it asks."""
 
-    def __init__(self, state: State, author: Author, now: datetime) -> None:
-        self._state, self._author, self._now = state, author, now
+    def __init__(self, state: State, author: Author, now: datetime, *, pace_seconds: float) -> None:
+        """`pace_seconds`: the longest pause between two webhooks of one connection."""
+        self._state, self._author, self._now, self._pace = state, author, now, pace_seconds
         self._headers = {"Authorization": f"Bearer {token(state.program_id, 'store', folder=state.keys)}"}
         self._http = httpx.AsyncClient(timeout=10.0, trust_env=False)
 
@@ -64,6 +65,7 @@ class Shop:
 
         async def worker() -> None:
             for item in waiting:
+                await asyncio.sleep(random.uniform(0.0, self._pace))
                 headers = shopify.headers("another" if item.forged else secret, item.body, item.topic, item.webhook_id)
                 wanted = httpx.codes.UNAUTHORIZED if item.forged else httpx.codes.OK
                 await self._call(wanted, "POST", INGEST, path, content=item.body, headers=headers)
