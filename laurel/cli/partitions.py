@@ -65,6 +65,12 @@ def accept(
     if found is None:
         raise Failure(f"Kafka has no partition {partition}.")
     position = _position(to, *found)
+    stored = {(row["topic"], row["partition"]): row for row in say.run(say.with_database(entry, offsets.show))}
+    row = stored.get((topic, int(number)))
+    if row is None:
+        raise Failure(f"{service} has no stored offset of {partition}; `laurel offsets show {service}` lists them.")
+    if row["stopped_why"] is None:
+        raise Failure(f"{partition} of {service} is not stopped; moving it would lose or repeat events.")
     if not yes and not typer.confirm(f"{service} goes on at {position} of {partition}?"):
         return
     item, cluster_id = partition_of(topic, int(number)), say.run(cluster(kafka))
@@ -72,10 +78,7 @@ def accept(
     async def work(connection: asyncpg.Connection) -> offsets.Stored:
         return await offsets.accept(connection, item, position=position, cluster_id=cluster_id, actor=say.actor())
 
-    try:
-        before = say.run(say.with_database(entry, work))
-    except LookupError as error:
-        raise Failure(f"{error}; {service} does not consume it.") from error
+    before = say.run(say.with_database(entry, work))
     say.out.print(f"{partition}: {before.position} → {position}. The service goes on within a few seconds.")
 
 
