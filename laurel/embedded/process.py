@@ -13,13 +13,15 @@ from pathlib import Path
 
 import psutil
 
+from laurel.installation import Failure
+
 HOST = "127.0.0.1"
 PATIENCE_S = 15.0
 """How long a server whose starter was killed may take to be stopped by its guard."""
 GUARD = Path(__file__).with_name("guard.py")
 
 
-class EmbeddedError(Exception):
+class EmbeddedError(Failure):
     """An embedded server cannot run; the message is one clear sentence that says what to do."""
 
 
