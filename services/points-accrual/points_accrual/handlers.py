@@ -1,7 +1,7 @@
 """One batch: load what its members need, decide for each event in turn, save the changes and what they publish."""
 
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from contracts.base import Event
@@ -19,10 +19,8 @@ from .domain.announcing import announce_claim, announce_time
 from .domain.claims import Order, Referral, concerns_orders, inputs
 from .domain.judging import Verdict, judge_order, judge_referral, settle
 from .domain.standing import EVER, changed_span, hull
-from .domain.world import Continuation, Trace, Trigger, World
+from .domain.world import Continuation, Trace, Trigger, World, believed
 
-SKEW_MAX = timedelta(minutes=5)
-"""A recorded time further ahead of ours is not believed."""
 Claimed = Order | Referral
 
 
@@ -56,31 +54,33 @@ def order_changed(world: World, message: Message) -> None:
     assert isinstance(event, OrderChangedV1)
     account = _account(world, event.program_id, event.member_id)
     key = OrderKey(event.source, event.order_id)
-    recorded_at = _believed(world, event.recorded_at)
+    if (event.program_id, key) in world.stale:
+        return
+    recorded_at = believed(event.recorded_at, world.now)
     order = world.orders.get((event.program_id, key))
-    document = event.model_dump_json()
+    newer = order is None or event.revision > order.revision
     if order is None:
         order = Order(
-            member_id=event.member_id, origin=key, document=document, revision=event.revision,
-            placed_at=event.placed_at, first_recorded_at=recorded_at, parsed=event,
+            member_id=event.member_id, origin=key, revision=event.revision, placed_at=event.placed_at,
+            first_recorded_at=recorded_at, parsed=event,
         )  # fmt: skip
         world.keep(event.program_id, order)
     elif order.member_id != event.member_id:
         raise Permanent(f"order {key} belongs to member {order.member_id}, not to {event.member_id}")
-    elif event.revision <= order.revision:
-        if recorded_at >= order.first_recorded_at:
-            return
-    else:
+    elif newer:
         if order.placed_at != event.placed_at and world.programs.in_force(event.program_id, event.placed_at):
             order.program_version = None
-        order.document, order.parsed = document, event
-        order.revision, order.placed_at = event.revision, event.placed_at
+        order.parsed, order.revision, order.placed_at = event, event.revision, event.placed_at
+    elif recorded_at >= order.first_recorded_at:
+        return
     order.first_recorded_at = min(order.first_recorded_at, recorded_at)
     cause = Cause(kind="order", id=str(message.envelope.id), order=order.ref())
     decision = begin(
         account, f"order:{key}:{event.revision}", cause,
-        occurred_at=event.updated_at, recorded_at=recorded_at, input=document, pinned={},
+        occurred_at=event.updated_at, recorded_at=recorded_at, input=event.model_dump_json(), pinned={},
     )  # fmt: skip
+    if newer:
+        order.document_sequence = decision.sequence
     program = _pin(world, account, order)
     verdict = judge_order(world.members[account.member_id], order, program)
     _conclude(world, account, decision, order, program, verdict, Trace.of(message.envelope))
@@ -97,7 +97,7 @@ def member_changed(world: World, message: Message) -> None:
     again = concerns_orders(member, event)
     member.status, member.enrolled_at = event.status, event.enrolled_at
     member.version, member.changed = event.version, True
-    recorded_at = _believed(world, event.recorded_at)
+    recorded_at = believed(event.recorded_at, world.now)
     occurred_at = event.enrolled_at or event.seen_at
     cause = Cause(kind="enrolment", id=str(message.envelope.id))
     begin(
@@ -121,7 +121,7 @@ def standing_changed(world: World, message: Message) -> None:
         return
     span = changed_span(member.intervals, event.intervals)
     member.intervals, member.standing_version, member.changed = event.intervals, event.version, True
-    recorded_at = _believed(world, event.recorded_at)
+    recorded_at = believed(event.recorded_at, world.now)
     cause = Cause(kind="standing", id=str(message.envelope.id))
     begin(
         account, f"standing:{event.version}", cause,
@@ -155,7 +155,7 @@ def referral_changed(world: World, message: Message) -> None:
                   reason=reason)  # fmt: skip
     decision = begin(
         account, f"referral:{key}:{event.version}", cause,
-        occurred_at=event.occurred_at, recorded_at=_believed(world, event.recorded_at),
+        occurred_at=event.occurred_at, recorded_at=believed(event.recorded_at, world.now),
         input=event.model_dump_json(), pinned={},
     )  # fmt: skip
     program = _pin(world, account, referral)
@@ -274,10 +274,6 @@ def _announce_time(world: World, account: Account, trace: Trace) -> None:
     """Tell what became active or ran out when the open decision advanced the account."""
     for announcement in announce_time(account, account.decisions[-1], world.programs.hash_of):
         world.outbox.append((announcement, trace))
-
-
-def _believed(world: World, recorded_at: datetime) -> datetime:
-    return min(recorded_at, world.now + SKEW_MAX)
 
 
 HANDLERS: dict[type[Event], Callable[[World, Message], None]] = {

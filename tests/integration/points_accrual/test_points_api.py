@@ -87,7 +87,7 @@ async def test_history_in_pages(ledger: Harness) -> None:
     await ledger.deliver(order(order_id="0", revision=2, refunds=(refund,), recorded_at=T0 + 9 * DAY))
     found, before, pages = [], None, 0
     while pages < 10:
-        query: dict[str, str] = {"before": before} if before else {}
+        query: dict[str, Any] = {"before": before} if before else {}
         page = (await get(ledger, f"members/{ANN}/history", limit=4, **query)).json()
         found += page["transfers"]
         pages += 1

@@ -9,13 +9,18 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.orders import Amount, OrderLine, RefundLine
+from contracts.orders import Amount, OrderFacts, OrderLine, RefundLine
+from contracts.points import BaseStep
 from contracts.program import Basis
 from points_accrual.domain.amounts import apportion, rounded
 from points_accrual.domain.earning import Part, base_steps, basis_minor, entitlement
 from tests.unit.points_accrual.samples import DAY, T0, back, line, money, order, program, spend
 
 ONE = Decimal(1)
+
+
+def steps_of(bought: OrderFacts) -> tuple[BaseStep, ...]:
+    return base_steps(bought, program(), entitlement(bought, program(), ONE))
 
 
 def test_rounding_modes() -> None:
@@ -151,21 +156,21 @@ def test_fully_refunded_and_cancelled_orders_are_worth_nothing() -> None:
 
 def test_base_steps_fall_at_each_refund() -> None:
     bought = order(refunds=(back("b", T0 + 9 * DAY, {"1": 1000}), back("a", T0 + 2 * DAY, {"1": 2500})))
-    steps = [(step.acts_from - T0, step.base_points) for step in base_steps(bought, program())]
+    steps = [(step.acts_from - T0, step.base_points) for step in steps_of(bought)]
     assert steps == [(timedelta(0), 100), (2 * DAY, 75), (9 * DAY, 65)]
     gone = bought.model_copy(update={"cancelled_at": T0 + 5 * DAY})
-    steps = [(step.acts_from - T0, step.base_points) for step in base_steps(gone, program())]
+    steps = [(step.acts_from - T0, step.base_points) for step in steps_of(gone)]
     assert steps == [(timedelta(0), 100), (2 * DAY, 75), (5 * DAY, 0)]
 
 
 def test_a_refund_dated_before_the_order_acts_from_it() -> None:
     bought = order(refunds=(back("a", T0 - DAY, {"1": 2500}),))
-    assert [(step.acts_from, step.base_points) for step in base_steps(bought, program())] == [(T0, 75)]
+    assert [(step.acts_from, step.base_points) for step in steps_of(bought)] == [(T0, 75)]
 
 
 def test_a_refunded_payment_ends_the_base_at_the_last_refund() -> None:
     bought = order(payment="refunded", refunds=(back("a", T0 + DAY, {"1": 9000}),))
-    assert [step.base_points for step in base_steps(bought, program())] == [100, 0]
+    assert [step.base_points for step in steps_of(bought)] == [100, 0]
 
 
 def test_a_part_never_counts_more_than_it_was() -> None:

@@ -16,7 +16,8 @@ from contracts.points import (
 from contracts.program import Program
 from points_accrual.domain.account import Lot, OrderKey, begin
 from points_accrual.domain.redeeming import RefusedError, find_reward, redeem
-from points_accrual.handlers import SKEW_MAX, order_changed
+from points_accrual.domain.world import SKEW_MAX
+from points_accrual.handlers import order_changed
 from shared.transaction import Permanent
 from tests.unit.points_accrual.samples import (
     ANN,

@@ -48,14 +48,15 @@ class Order(Claim):
     """An order as last received, and its judgement."""
 
     origin: OrderKey
-    document: str
-    """The newest revision, as JSON."""
     revision: int
     placed_at: datetime
     first_recorded_at: datetime
     """The earliest of all revisions seen, also of those that came too late to count: its age must not depend on
     which came first."""
     base: tuple[BaseStep, ...] = ()
+    document_sequence: int = 0
+    """Of the decision that took the newest revision: its input is the document."""
+    document: str = ""
     parsed: OrderChangedV1 | None = None
 
     @property

@@ -83,11 +83,15 @@ def entitlement(
     return Entitlement(shares, exact, points, {share.rule_id: part for share, part in zip(shares, split, strict=True)})
 
 
-def base_steps(order: OrderFacts, program: Program) -> tuple[BaseStep, ...]:
+def base_steps(order: OrderFacts, program: Program, due: Entitlement) -> tuple[BaseStep, ...]:
     """The base points of a paid order over time: as placed, lower from the moment of each refund, 0 when cancelled.
 
-    Base points know no multiplier. What is dated before the order acts from the order's own moment.
+    Base points know no multiplier. What is dated before the order acts from the order's own moment. `due` is what the
+    order should have now.
     """
+    if not order.refunds and order.cancelled_at is None and order.payment != "refunded":
+        base = rounded(sum(share.points for share in due.shares), program.earning.rounding)
+        return (BaseStep(acts_from=order.placed_at, base_points=base),)
     moments = {refund.occurred_at for refund in order.refunds}
     if order.cancelled_at is not None:
         moments.add(order.cancelled_at)
@@ -136,17 +140,32 @@ def basis_minor(order: OrderFacts, basis: Basis, refunds: Sequence[Refund] = ())
     The order's own shop amounts are kept exact. What came back is a share of each part in presentment money, so that
     the rate is the one that the order itself pinned, and nothing more than the order can come back.
     """
+    if refunds:
+        counted = _after_refunds(order, basis, refunds)
+    else:
+        shop, taxes = _bounded_shop(order)
+        lines = zip(order.lines, shop, taxes, strict=True)
+        counted = sum(_counted(order, basis, *item) for item in lines if _eligible(basis, item[0]))
+        counted += order.shipping.shop_minor if basis.shipping else 0
+        counted += order.tip.shop_minor if basis.tip else 0
+    return counted * _tender(order, basis)
+
+
+def _eligible(basis: Basis, line: OrderLine) -> bool:
+    return basis.gift_cards_bought or not line.gift_card
+
+
+def _after_refunds(order: OrderFacts, basis: Basis, refunds: Sequence[Refund]) -> Exact:
+    """What is left of lines, then of shipping and tip: money beyond the lines comes off these in this order."""
     lines, shipping, tip, extra = _parts(order, basis, refunds)
-    eligible = [
-        part for line, part in zip(order.lines, lines, strict=True) if basis.gift_cards_bought or not line.gift_card
-    ]
+    eligible = [part for line, part in zip(order.lines, lines, strict=True) if _eligible(basis, line)]
     counted, extra = _without(eligible, extra)
     if basis.shipping:
         more, extra = _without([shipping], extra)
         counted += more
     if basis.tip:
         counted += _without([tip], extra)[0]
-    return counted * _tender(order, basis)
+    return counted
 
 
 def _without(parts: Sequence[Part], extra: Exact) -> tuple[Exact, Exact]:
@@ -162,16 +181,11 @@ def _without(parts: Sequence[Part], extra: Exact) -> tuple[Exact, Exact]:
 
 def _parts(order: OrderFacts, basis: Basis, refunds: Sequence[Refund]) -> tuple[list[Part], Part, Part, Exact]:
     """The lines, the shipping and the tip with what came back of each, and the money that came back beyond them."""
-    shop = _bounded(
-        [line.gross.shop_minor - line.discount.shop_minor for line in order.lines], order.subtotal.shop_minor
-    )
+    shop, taxes = _bounded_shop(order)
     paid = _bounded(
         [line.gross.presentment_minor - line.discount.presentment_minor for line in order.lines],
         order.subtotal.presentment_minor,
     )
-    taxes = [line.tax.shop_minor for line in order.lines]
-    if order.tax.shop_minor > 0 and not any(taxes):
-        taxes = apportion(order.tax.shop_minor, shop)
     counted = [_counted(order, basis, *line) for line in zip(order.lines, shop, taxes, strict=True)]
     back, shipping_back, extra = _returned(order, refunds, paid)
     lines = []
@@ -187,6 +201,14 @@ def _kept(line: OrderLine, refunds: Sequence[Refund]) -> Exact:
     """The share of a line's quantity that did not come back."""
     quantity = sum(item.quantity for refund in refunds for item in refund.lines if item.line_id == line.line_id)
     return max(Fraction(0), 1 - Fraction(quantity, line.quantity)) if quantity and line.quantity else 1
+
+
+def _bounded_shop(order: OrderFacts) -> tuple[list[int], list[int]]:
+    """The lines within the subtotal, and their taxes: spread over them where only the order tells it."""
+    nets = [line.gross.shop_minor - line.discount.shop_minor for line in order.lines]
+    nets = _bounded(nets, order.subtotal.shop_minor)
+    taxes = [line.tax.shop_minor for line in order.lines]
+    return nets, apportion(order.tax.shop_minor, nets) if order.tax.shop_minor > 0 and not any(taxes) else taxes
 
 
 def _bounded(nets: list[int], subtotal: int) -> list[int]:

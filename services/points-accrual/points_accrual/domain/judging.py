@@ -53,7 +53,7 @@ def judge_order(member: Member, order: Order, program: Program | None) -> Verdic
         return Verdict(reason, {}, explanation)
     due = entitlement(order.facts, program, level.multiplier)
     explanation |= {"exact": _text(due.exact), "points": due.points, "rules": _rules(due)}
-    steps = base_steps(order.facts, program)
+    steps = base_steps(order.facts, program, due)
     base = steps if steps[0].base_points else ()
     return Verdict(None if due.points else _worthless(order, due), due.by_rule, explanation, base)
 

@@ -1,7 +1,7 @@
 """The state that one batch works on, and what it adds to it."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 from uuid import UUID
 
@@ -12,6 +12,13 @@ from .account import Account, OrderKey, Origin, ReferralKey
 from .announcing import Announcement
 from .claims import Member, Order, Referral
 from .standing import Span
+
+SKEW_MAX = timedelta(minutes=5)
+
+
+def believed(recorded_at: datetime, now: datetime) -> datetime:
+    """A recorded time is pinned: further ahead of us than some minutes it is another machine's wrong clock."""
+    return min(recorded_at, now + SKEW_MAX)
 
 
 class Trace(NamedTuple):
@@ -81,6 +88,8 @@ class World:
     accounts: dict[UUID, Account] = field(default_factory=dict)
     members: dict[UUID, Member] = field(default_factory=dict)
     orders: dict[tuple[str, OrderKey], Order] = field(default_factory=dict)
+    stale: set[tuple[str, OrderKey]] = field(default_factory=set)
+    """Orders of which this batch tells nothing new; they were not loaded."""
     orders_of: dict[UUID, dict[OrderKey, Order]] = field(default_factory=dict)
     referrals: dict[UUID, dict[ReferralKey, Referral]] = field(default_factory=dict)
     """By member."""

@@ -39,8 +39,8 @@ CREATE TABLE orders (
     revision          bigint      NOT NULL CHECK (revision >= 1),
     placed_at         timestamptz NOT NULL,
     first_recorded_at timestamptz NOT NULL,
-    -- As received, the newest revision whole.
-    document          text        NOT NULL,
+    -- Of the decision that took the newest revision: its input is the order as received.
+    document_sequence bigint      NOT NULL,
     -- Null: not judged yet, no version was in force.
     program_version   integer,
     program_hash      text,

@@ -1,7 +1,7 @@
 """What a batch can need of its members, in a few set-based statements; accounts are locked in member order."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 import asyncpg
@@ -13,27 +13,22 @@ from contracts.referrals import ReferralConfirmedV1, ReferralReversedV1
 from contracts.tiers import StandingChangedV1
 from shared.transaction import Message, Transaction
 
+from ..domain.account import OrderKey
 from ..domain.claims import concerns_orders
 from ..domain.judging import REFERRAL_RULE
 from ..domain.standing import EVER, Span, changed_span, hull
-from ..domain.world import Place, Unread, World
-from .rows import to_account, to_continuation, to_lot, to_member, to_order, to_referral
+from ..domain.world import SKEW_MAX, Place, Unread, World, believed
+from .rows import ORDERS, to_account, to_continuation, to_lot, to_member, to_order, to_referral
 
 ORDERS_MAX = 500
 """Orders that one transaction judges again besides those of its batch."""
 MEMBERS_MAX = 500
-AHEAD = timedelta(minutes=5)
-"""How far postings may be dated ahead of the transaction."""
 
 _ACCOUNTS = """
     SELECT a.member_id, a.program_id, a.pending, a.active, a.held, a.deficit, a.clock, a.sequence,
            m.status, m.enrolled_at, m.version, m.intervals, m.standing_version, m.continuation
     FROM accounts a LEFT JOIN members m USING (member_id)
     WHERE a.member_id = ANY($1::uuid[]) ORDER BY a.member_id FOR UPDATE OF a"""
-_ORDERS = """
-    SELECT o.*, (SELECT jsonb_object_agg(c.rule_id, c.granted) FROM claims c
-                 WHERE (c.program_id, c.source, c.order_id) = (o.program_id, o.source, o.order_id)) AS granted
-    FROM orders o """
 
 
 async def load(tx: Transaction, programs: ProgramBook, batch: Sequence[Message]) -> World:
@@ -44,19 +39,12 @@ async def load(tx: Transaction, programs: ProgramBook, batch: Sequence[Message])
         member_id: UUID = message.data.member_id  # type: ignore[attr-defined]
         parties.setdefault(member_id, (message.data.program_id, message.partition))
     await _lock(tx, world, parties)
-    orders = {(event.program_id, event.source, event.order_id) for event in _of(batch, OrderChangedV1)}
     referrals = {event.member_id for event in _of(batch, (ReferralConfirmedV1, ReferralReversedV1))}
     spans = _spans(world, batch)
-    if orders:
-        rows = await tx.connection.fetch(
-            _ORDERS + "JOIN unnest($1::text[], $2::text[], $3::text[]) AS k (program_id, source, order_id)"
-            " USING (program_id, source, order_id)",
-            *_columns(orders, 3),
-        )
-        _keep_orders(world, rows)
+    await _load_orders(tx, world, list(_of(batch, OrderChangedV1)))
     await _load_spans(tx, world, spans)
     await _load_referrals(tx, world, referrals | spans.keys())
-    await _load_lots(tx, world, tx.now + AHEAD)
+    await _load_lots(tx, world, tx.now + SKEW_MAX)
     return world
 
 
@@ -64,7 +52,7 @@ async def load_member(tx: Transaction, programs: ProgramBook, member_id: UUID, c
     """One member, with the lots that a debit of `cost` can need. No account: the world has none."""
     world = World(programs, tx.now)
     await _lock(tx, world, {member_id: None})
-    await _load_lots(tx, world, tx.now + AHEAD, {member_id: cost})
+    await _load_lots(tx, world, tx.now + SKEW_MAX, {member_id: cost})
     return world
 
 
@@ -93,7 +81,7 @@ async def load_continued(tx: Transaction, programs: ProgramBook, partition: int,
         continuation = world.continuations[member_id]
         assert continuation is not None
         rows = await tx.connection.fetch(
-            _ORDERS + "WHERE o.member_id = $1 AND (o.placed_at, o.source, o.order_id) > ($2, $3, $4)"
+            ORDERS + "WHERE o.member_id = $1 AND (o.placed_at, o.source, o.order_id) > ($2, $3, $4)"
             " AND o.placed_at <= coalesce($5::timestamptz, 'infinity')"
             " ORDER BY o.placed_at, o.source, o.order_id LIMIT $6",
             member_id, *continuation.after, continuation.until, ORDERS_MAX,
@@ -101,7 +89,7 @@ async def load_continued(tx: Transaction, programs: ProgramBook, partition: int,
         _keep_orders(world, rows)
         if len(rows) == ORDERS_MAX:
             world.unread[member_id] = Unread(_place(rows[-1]), continuation.until)
-        await _load_lots(tx, world, tx.now + AHEAD)
+        await _load_lots(tx, world, tx.now + SKEW_MAX)
     return world
 
 
@@ -131,7 +119,7 @@ async def load_unjudged(tx: Transaction, programs: ProgramBook, partition: int, 
         return world
     await _lock(tx, world, dict.fromkeys(ids))
     rows = await tx.connection.fetch(
-        _ORDERS + "JOIN unnest($2::text[], $3::timestamptz[]) AS p (program_id, since)"
+        ORDERS + "JOIN unnest($2::text[], $3::timestamptz[]) AS p (program_id, since)"
         " ON p.program_id = o.program_id AND o.placed_at >= p.since"
         " WHERE o.member_id = ANY($1::uuid[]) AND o.program_version IS NULL"
         " ORDER BY o.placed_at, o.source, o.order_id LIMIT $4",
@@ -139,7 +127,7 @@ async def load_unjudged(tx: Transaction, programs: ProgramBook, partition: int, 
     )  # fmt: skip
     _keep_orders(world, rows)
     await _load_referrals(tx, world, ids)
-    await _load_lots(tx, world, max(horizon, tx.now + AHEAD))
+    await _load_lots(tx, world, max(horizon, tx.now + SKEW_MAX))
     return world
 
 
@@ -192,13 +180,39 @@ def _spans(world: World, batch: Sequence[Message]) -> dict[UUID, Span]:
     return spans
 
 
+async def _load_orders(tx: Transaction, world: World, events: Sequence[OrderChangedV1]) -> None:
+    """The orders that the batch tells something new of. Repeats cost no more than a look at their revision."""
+    told: dict[tuple[str, str, str], tuple[int, datetime]] = {}
+    for event in events:
+        key = (event.program_id, event.source, event.order_id)
+        recorded_at = believed(event.recorded_at, world.now)
+        revision, first = told.get(key, (event.revision, recorded_at))
+        told[key] = max(revision, event.revision), min(first, recorded_at)
+    if not told:
+        return
+    named = " AS k (program_id, source, order_id) USING (program_id, source, order_id)"
+    named = "JOIN unnest($1::text[], $2::text[], $3::text[])" + named
+    rows = await tx.connection.fetch(
+        "SELECT program_id, source, order_id, revision, first_recorded_at FROM orders " + named, *_columns(told, 3)
+    )
+    changed = set()
+    for program_id, source, order_id, revision, first in rows:
+        newest, earliest = told[program_id, source, order_id]
+        if newest > revision or earliest < first:
+            changed.add((program_id, source, order_id))
+        else:
+            world.stale.add((program_id, OrderKey(source, order_id)))
+    if changed:
+        _keep_orders(world, await tx.connection.fetch(ORDERS + named, *_columns(changed, 3)))
+
+
 async def _load_spans(tx: Transaction, world: World, spans: dict[UUID, Span]) -> None:
     """The orders inside, as many as a transaction may judge; `world.unread` tells whose are not complete."""
     if not spans:
         return
     wanted = [(member_id, *span) for member_id, span in sorted(spans.items())]
     rows = await tx.connection.fetch(
-        _ORDERS + "JOIN unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) AS s (member_id, start, until)"
+        ORDERS + "JOIN unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) AS s (member_id, start, until)"
         " ON s.member_id = o.member_id AND o.placed_at >= s.start AND o.placed_at <= coalesce(s.until, 'infinity')"
         " ORDER BY o.member_id, o.placed_at, o.source, o.order_id LIMIT $4",
         [row[0] for row in wanted], [row[1] for row in wanted], [row[2] for row in wanted], ORDERS_MAX,

@@ -7,7 +7,7 @@ import asyncpg
 
 from ..domain.account import Account, Lot
 from ..domain.claims import Order
-from .rows import to_account, to_lot, to_order
+from .rows import ORDERS, to_account, to_lot, to_order
 
 
 async def points(connection: asyncpg.Connection, program_id: str, member_id: UUID) -> Account | None:
@@ -73,9 +73,7 @@ async def order(
 ) -> tuple[Order, Lot | None] | None:
     """An order with its judgement, its claims and its lot; None if that member has no such order."""
     row = await connection.fetchrow(
-        """SELECT o.*, (SELECT jsonb_object_agg(c.rule_id, c.granted) FROM claims c
-                        WHERE (c.program_id, c.source, c.order_id) = (o.program_id, o.source, o.order_id)) AS granted
-           FROM orders o WHERE o.program_id = $1 AND o.source = $2 AND o.order_id = $3 AND o.member_id = $4""",
+        ORDERS + "WHERE o.program_id = $1 AND o.source = $2 AND o.order_id = $3 AND o.member_id = $4",
         program_id, source, order_id, member_id,
     )  # fmt: skip
     if row is None:

@@ -15,6 +15,12 @@ from ..domain.account import Account, Lot, OrderKey, Origin, ReferralKey, Taking
 from ..domain.claims import Member, Order, Referral
 from ..domain.world import Continuation, Place, Trace, Trigger
 
+ORDERS = """
+    SELECT o.*, d.input AS document,
+           (SELECT jsonb_object_agg(c.rule_id, c.granted) FROM claims c
+            WHERE (c.program_id, c.source, c.order_id) = (o.program_id, o.source, o.order_id)) AS granted
+    FROM orders o JOIN decisions d ON (d.member_id, d.sequence) = (o.member_id, o.document_sequence) """
+"""What `to_order` reads; joins and conditions follow."""
 _STEPS = TypeAdapter(tuple[BaseStep, ...])
 _INTERVALS = TypeAdapter(tuple[StandingInterval, ...])
 
@@ -63,6 +69,7 @@ def to_order(row: asyncpg.Record) -> Order:
     return Order(
         member_id=row["member_id"],
         origin=OrderKey(row["source"], row["order_id"]),
+        document_sequence=row["document_sequence"],
         document=row["document"],
         revision=row["revision"],
         placed_at=row["placed_at"],

@@ -79,22 +79,23 @@ def _decisions(account: Account) -> Iterable[Row]:
 
 _ORDERS = """
     INSERT INTO orders
-        (program_id, source, order_id, member_id, revision, placed_at, first_recorded_at, document, program_version,
-         program_hash, reason, explanation, base, lot_id)
+        (program_id, source, order_id, member_id, revision, placed_at, first_recorded_at, document_sequence,
+         program_version, program_hash, reason, explanation, base, lot_id)
     SELECT p, s, o, m, r, pl, fr, d, pv, ph, re, ex::jsonb, b::jsonb, l
     FROM unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::bigint[], $6::timestamptz[], $7::timestamptz[],
-                $8::text[], $9::int[], $10::text[], $11::text[], $12::text[], $13::text[], $14::uuid[])
+                $8::bigint[], $9::int[], $10::text[], $11::text[], $12::text[], $13::text[], $14::uuid[])
         AS r (p, s, o, m, r, pl, fr, d, pv, ph, re, ex, b, l)
     ON CONFLICT (program_id, source, order_id) DO UPDATE SET
         revision = excluded.revision, placed_at = excluded.placed_at, first_recorded_at = excluded.first_recorded_at,
-        document = excluded.document, program_version = excluded.program_version, program_hash = excluded.program_hash,
-        reason = excluded.reason, explanation = excluded.explanation, base = excluded.base, lot_id = excluded.lot_id"""
+        document_sequence = excluded.document_sequence, program_version = excluded.program_version,
+        program_hash = excluded.program_hash, reason = excluded.reason, explanation = excluded.explanation,
+        base = excluded.base, lot_id = excluded.lot_id"""
 
 
 def _order(program_id: str, order: Order) -> Row:
     return (
         program_id, *order.origin, order.member_id, order.revision, order.placed_at, order.first_recorded_at,
-        order.document, order.program_version, order.program_hash, order.reason, text(order.explanation),
+        order.document_sequence, order.program_version, order.program_hash, order.reason, text(order.explanation),
         steps_json(order.base), order.lot_id,
     )  # fmt: skip
 
