@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import os
 import random
+import signal
 import threading
 import time
 from collections import Counter
@@ -84,9 +86,15 @@ class Killer:
             time.sleep(self._rng.uniform(*PAUSE_SECONDS))
             self._wait_alive(name)
             self._wait_working(name)
-            self._supervisor.kill(name)
+            # Not by the supervisor, which first looks for processes below: by then the moment would be over.
+            os.kill(self._pid(name), signal.SIGKILL)
             self.kills[name] += 1
             self.last[name] = datetime.now(UTC)
+
+    def _pid(self, name: str) -> int:
+        pid = self._supervisor.children[name].pid
+        assert pid is not None, f"{name} died by itself; its log says why"
+        return pid
 
     def _wait_alive(self, name: str) -> None:
         """Return when it answers: to kill who is only being started proves little."""
@@ -104,4 +112,4 @@ class Killer:
         with psycopg.connect(self._databases[name], autocommit=True) as connection:
             while time.monotonic() < deadline and connection.execute("SELECT FROM outbox LIMIT 1").fetchone() is None:
                 time.sleep(0.002)
-        time.sleep(self._rng.uniform(0.0, 0.02))
+        time.sleep(self._rng.uniform(0.0, 0.01))
