@@ -142,7 +142,9 @@ async def bounds(kafka: str, partitions: Iterable[tuple[str, int]]) -> dict[tupl
     wanted = [TopicPartition(*item) for item in partitions if item in there]
     if not wanted:
         return {}
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, group_id=None, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=kafka, group_id=None, enable_auto_commit=False, auto_offset_reset="earliest"
+    )
     try:
         await consumer.start()
         begins = await consumer.beginning_offsets(wanted)

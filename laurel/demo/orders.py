@@ -83,15 +83,7 @@ class Order:
         subtotal, tax = self.subtotal_cents, self.subtotal_cents * TAX_PERCENT // 100
         gross = sum(item.price_cents * item.quantity for item in self.items)
         updated_at = (self.updated_at or self.placed_at).isoformat()
-        address = {
-            "first_name": self.buyer.first_name,
-            "last_name": self.buyer.last_name,
-            "address1": f"{self.buyer.number} Main Street",
-            "city": "Springfield",
-            "zip": f"{10_000 + self.buyer.number}",
-            "province_code": "IL",
-            "country_code": "US",
-        }
+        address = _address(self.buyer)
         return {
             "id": self.order_id,
             "admin_graphql_api_id": f"gid://shopify/Order/{self.order_id}",
@@ -170,6 +162,18 @@ class Order:
         if self.fulfilled_at is None:
             return []
         return [{"id": self.order_id + 1, "status": "success", "created_at": self.fulfilled_at.isoformat()}]
+
+
+def _address(buyer: Person) -> dict[str, str]:
+    return {
+        "first_name": buyer.first_name,
+        "last_name": buyer.last_name,
+        "address1": f"{buyer.number} Main Street",
+        "city": "Springfield",
+        "zip": f"{10_000 + buyer.number}",
+        "province_code": "IL",
+        "country_code": "US",
+    }
 
 
 def _money(cents: int) -> str:
