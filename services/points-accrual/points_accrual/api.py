@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, Path, Query
 from pydantic import BaseModel, ConfigDict
 
 from contracts.base import Slug
@@ -27,6 +27,7 @@ from .domain.world import Trace
 
 PAGE_MAX = 200
 AnyMember = Annotated[Principal, require_member()]
+OrderId = Annotated[str, Path(max_length=255, pattern=r"^[^\x00]+$")]
 STATUS_OF = {"unknown_reward": 404}
 
 
@@ -83,7 +84,7 @@ def _add_reading(router: APIRouter, context: Context) -> None:
         return {"orders": [describe_order(order, lot) for order, lot in found]}
 
     @router.get("/members/{member_id}/orders/{source}/{order_id}")
-    async def get_order(member_id: UUID, source: str, order_id: str, principal: AnyMember) -> dict[str, Any]:
+    async def get_order(member_id: UUID, source: Slug, order_id: OrderId, principal: AnyMember) -> dict[str, Any]:
         """What an order earned, and why so much or nothing."""
         found = await context.read(
             lambda connection: store.order(connection, principal.program_id, member_id, source, order_id)
@@ -99,7 +100,7 @@ def _add_spending(router: APIRouter, context: Context, programs: ProgramBook) ->
         member_id: UUID,
         principal: AnyMember,
         body: RedemptionRequest,
-        idempotency_key: Annotated[str, Header(min_length=1, max_length=255)],
+        idempotency_key: Annotated[str, Header(max_length=255, pattern=r"^[!-~]+$")],
     ) -> Any:
         """Spend points on a reward, once per idempotency key."""
 
@@ -137,6 +138,8 @@ async def _redeem(
         if known[0] != body:
             raise Problem(409, "Idempotency key used", "this Idempotency-Key was used with another body")
         return known[1]
+    if not all(programs.version(program_id, version) for version in _versions(account, programs, program_id)):
+        raise Problem(503, "Try again", "the program is still being read", headers={"Retry-After": "1"})
     reward = find_reward(program, reward_id)
     assert program is not None
     if world.members[member_id].status != "member":
@@ -165,6 +168,12 @@ async def _redeem(
     await store.save(tx, world)
     await store.keep_redemption(tx, member_id, key, decision.sequence, program_id, coupon, body, answer)
     return answer
+
+
+def _versions(account: Account, programs: ProgramBook, program_id: str) -> set[int]:
+    """The program versions that spending needs: some one, and those that its lots were granted by."""
+    latest = programs.latest(program_id)
+    return {latest.version if latest else 0, *(lot.program_version for lot in account.lots.values())}
 
 
 async def _code(tx: Transaction, program_id: str, reward: MoneyOff) -> str:

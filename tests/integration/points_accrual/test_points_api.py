@@ -11,10 +11,11 @@ import pytest
 from contracts.points import PointsRedeemedV1
 from contracts.rewards import RewardIssuedV1
 from points_accrual import store
+from points_accrual.app import build
 from points_accrual.domain.redeeming import CODE_ALPHABET
 from shared.db import plain
-from shared.testing import Harness
-from tests.integration.points_accrual.conftest import NOW, service
+from shared.testing import Harness, harness
+from tests.integration.points_accrual.conftest import MIGRATIONS, NOW, service
 from tests.unit.points_accrual.samples import (
     ANN,
     BOB,
@@ -26,6 +27,7 @@ from tests.unit.points_accrual.samples import (
     line,
     order,
     program,
+    published,
     standing,
 )
 
@@ -187,6 +189,33 @@ async def test_refusals_are_named_and_judged_anew(ledger: Harness) -> None:
     more = order(line("1", 5000), order_id="more", placed_at=NOW - 50 * DAY)
     await ledger.deliver(more)
     assert (await redeem(ledger, "key-1")).status_code == 201
+
+
+async def test_input_that_no_table_can_hold_is_refused(ledger: Harness) -> None:
+    await earn(ledger, 100)
+    for path in ("shop/a%00b", "a%00b/1", "UPPER/1"):
+        assert (await get(ledger, f"members/{ANN}/orders/{path}")).status_code == 422
+    for key in (b"a\x00b", b" ", b"\xff"):
+        headers = [(name.encode(), value.encode()) for name, value in ledger.token().items()]
+        refused = await ledger.client.post(
+            f"/v1/members/{ANN}/redemptions",
+            json={"reward_id": "ten-off"},
+            headers=[*headers, (b"Idempotency-Key", key)],
+        )
+        assert refused.status_code == 422
+    assert (await get(ledger, f"members/{ANN}/points")).json()["balances"]["active"] == 100
+
+
+async def test_spending_waits_until_the_program_is_read(database: str) -> None:
+    async with service(database) as ledger:
+        await earn(ledger, 100)
+    async with harness(build, database, MIGRATIONS, name="points-accrual", now=NOW) as unread:
+        early = await redeem(unread, "1")
+        assert (early.status_code, early.headers["retry-after"]) == (503, "1")
+        reference = unread.service.reference
+        assert reference is not None
+        reference.apply(published(program()))
+        assert (await redeem(unread, "1")).status_code == 201
 
 
 async def test_a_shopper_cannot_spend(ledger: Harness) -> None:

@@ -289,6 +289,14 @@ def test_pending_points_follow_the_payment() -> None:
     assert ledger.sweep(ACTIVE + DAY).buckets() == (0, 100, 0)
 
 
+def test_impossible_dates_stop_nothing_else() -> None:
+    far = order(paid_at=datetime(9999, 12, 31, 23, tzinfo=UTC))
+    ledger = Ledger().send(far, enrolled(), order(order_id="2"))
+    assert ledger.buckets() == (200, 0, 0)
+    ancient = enrolled(datetime(1, 1, 1, tzinfo=UTC), version=2, recorded=T0)
+    assert ledger.send(ancient).buckets() == (200, 0, 0)
+
+
 def test_a_referral_is_rewarded_at_once_and_taken_back() -> None:
     ledger = Ledger().send(enrolled(), confirmed())
     assert ledger.buckets() == (0, 500, 0)

@@ -72,7 +72,7 @@ def _ineligible(member: Member, order: Order, program: Program) -> str | None:
     if member.status != "member":
         return "not_a_member"
     window = timedelta(days=program.enrolment.window_days)
-    if member.enrolled_at is not None and order.placed_at < member.enrolled_at - window:
+    if member.enrolled_at is not None and member.enrolled_at - order.placed_at > window:
         return "outside_enrolment_window"
     return None
 

@@ -8,7 +8,7 @@ from contracts.tiers import StandingInterval
 Intervals = Sequence[StandingInterval]
 Span = tuple[datetime, datetime | None]
 """From, until and including; no end: for ever."""
-EVER: Span = (datetime(1970, 1, 1, tzinfo=UTC), None)
+EVER: Span = (datetime(1, 1, 1, tzinfo=UTC), None)
 
 
 def tier_at(intervals: Intervals, placed_at: datetime, order: str) -> str | None:
