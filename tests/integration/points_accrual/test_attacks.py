@@ -1,4 +1,4 @@
-"""Input that must be refused or isolated, and is not."""
+"""Input that must be refused or isolated."""
 
 from datetime import UTC, datetime
 
@@ -7,10 +7,7 @@ import pytest
 from tests.integration.points_accrual.conftest import service
 from tests.unit.points_accrual.samples import ANN, enrolled, order, program
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.xfail(strict=True, reason="a defect: take this mark away with its fix"),
-]
+pytestmark = pytest.mark.integration
 
 
 async def test_a_zero_character_in_a_path_is_no_fault(database: str) -> None:
