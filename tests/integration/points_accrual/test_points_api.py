@@ -128,6 +128,14 @@ async def test_an_order_is_explained(ledger: Harness) -> None:
     assert (await get(ledger, f"members/{BOB}/orders/shop/1")).status_code == 404
 
 
+async def test_the_latest_orders_are_listed(ledger: Harness) -> None:
+    await ledger.deliver(enrolled(), *(order(order_id=str(number), placed_at=T0 + number * DAY) for number in range(3)))
+    listed = (await get(ledger, f"members/{ANN}/orders", limit=2)).json()["orders"]
+    assert [(item["order_id"], item["granted"]) for item in listed] == [("2", 100), ("1", 100)]
+    assert listed[0] == (await get(ledger, f"members/{ANN}/orders/shop/2")).json()
+    assert (await get(ledger, f"members/{BOB}/orders")).status_code == 404
+
+
 async def test_members_of_other_programs_are_unknown(ledger: Harness) -> None:
     await ledger.deliver(enrolled(), order())
     other = ledger.token(program_id="other")

@@ -55,10 +55,8 @@ async def orders(
     if known is None:
         return None
     rows = await connection.fetch(
-        """SELECT o.*, (SELECT jsonb_object_agg(c.rule_id, c.granted) FROM claims c
-                        WHERE (c.program_id, c.source, c.order_id) = (o.program_id, o.source, o.order_id)) AS granted
-           FROM orders o WHERE o.program_id = $1 AND o.member_id = $2
-           ORDER BY o.placed_at DESC, o.source, o.order_id LIMIT $3""",
+        ORDERS + "WHERE o.program_id = $1 AND o.member_id = $2"
+        " ORDER BY o.placed_at DESC, o.source, o.order_id LIMIT $3",
         program_id, member_id, limit,
     )  # fmt: skip
     lots = await connection.fetch(
