@@ -6,8 +6,13 @@ from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+"""Times outside are mistakes, and would leave the calendar when days are added to them."""
+
 
 def _to_utc(value: datetime) -> datetime:
+    if not EARLIEST <= value < LATEST:
+        raise ValueError("is not between the years 1970 and 2200")
     return value.astimezone(UTC)
 
 

@@ -98,7 +98,7 @@ class OrderFacts(Model):
     payment: PaymentState
     test: bool = False
     channel: str | None = Field(default=None, max_length=255)
-    lines: Annotated[tuple[OrderLine, ...], Field(max_length=1000)]
+    lines: Annotated[tuple[OrderLine, ...], Field(max_length=10_000)]
     subtotal: Amount
     """Of all lines after discounts; it bounds the sum of the lines."""
     shipping: Amount = ZERO
@@ -112,7 +112,7 @@ class OrderFacts(Model):
     discount_codes: Annotated[tuple[ShortText, ...], Field(max_length=100)] = ()
     attributes: Attributes = Field(default_factory=dict)
     """Free texts of the cart, such as a referral code."""
-    refunds: Annotated[tuple[Refund, ...], Field(max_length=1000)] = ()
+    refunds: Annotated[tuple[Refund, ...], Field(max_length=10_000)] = ()
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

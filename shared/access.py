@@ -102,7 +102,7 @@ class Tokens:
 
     def _key(self, key_id: str) -> Any:
         path = self._folder / f"{key_id}.pub.pem"
-        if not key_id.isalnum() or not path.is_file():
+        if len(key_id) > 64 or not key_id.isalnum() or not path.is_file():
             self._public.pop(key_id, None)
             raise jwt.InvalidKeyError("unknown key")
         if key_id not in self._public:

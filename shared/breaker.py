@@ -1,9 +1,7 @@
 """The breaker: after a bad deploy a service stops itself instead of emptying a topic into its dead letters."""
 
-import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
 
 import asyncpg
 
@@ -31,13 +29,13 @@ class Breaker:
         """Count a committed batch."""
         self._applied.append((time.monotonic(), events, failures))
 
-    def check(self) -> None:
-        """Before another failure is set aside. Raises `Opened` when that would be too many."""
+    def check(self, failures_of_batch: int, events_of_batch: int) -> None:
+        """Before another failure is set aside, after those of this batch. Raises `Opened` when it is one too many."""
         since = time.monotonic() - _WINDOW_SECONDS
         while self._applied and self._applied[0][0] < since:
             self._applied.popleft()
-        events = 1 + sum(item[1] for item in self._applied)
-        failures = 1 + sum(item[2] for item in self._applied)
+        events = events_of_batch + sum(item[1] for item in self._applied)
+        failures = 1 + failures_of_batch + sum(item[2] for item in self._applied)
         if failures > self._settings.breaker_dead_letters and failures > events * self._settings.breaker_share:
             raise Opened(f"{failures} of {events} events failed within a minute")
 
@@ -54,13 +52,6 @@ class Breaker:
         log.error("breaker opened", why=why, what_to_do="mend the cause, then laurel breaker clear")
         self._applied.clear()
         await self.read(connection)
-
-    async def wait(self, connection: asyncpg.Connection, alive: Callable[[], None]) -> None:
-        """Wait until an operator has closed it."""
-        while self.why is not None:
-            alive()
-            await asyncio.sleep(1.0)
-            await self.read(connection)
 
 
 async def find(connection: asyncpg.Connection) -> asyncpg.Record | None:

@@ -17,7 +17,7 @@ from .assignment import Assignment, Revoked
 from .clock import Clock
 from .db import is_transient, pause_seconds
 from .dead_letters import Failure, record_time
-from .decoding import Decoded, decode
+from .decoding import Decoded, decode, describe
 from .log import log
 from .settings import Settings
 from .telemetry import BATCH_RECORDS, BATCH_SECONDS, DEAD_LETTERS, RETRIES, set_traceparent
@@ -65,9 +65,7 @@ class Shell(Assignment):
         attempt = 0
         while True:
             try:
-                if self.breaker.why is not None:
-                    async with self.connection() as connection:
-                        await self.breaker.wait(connection, self._still_alive)
+                await self._wait_for_operator()
                 async with self.lock:
                     work = await self.without_gaps(decoded)
                     if await self._attempt(work) is not None:
@@ -76,7 +74,7 @@ class Shell(Assignment):
             except Revoked:
                 return
             except breaker.Opened as opened:
-                async with self.connection() as connection:
+                async with self.lock, self.connection() as connection:
                     await self.breaker.open(connection, str(opened))
             except Exception as error:  # noqa: BLE001 - whatever it is, it is judged below
                 if not is_transient(error):
@@ -87,6 +85,13 @@ class Shell(Assignment):
                 self._still_alive()
                 await asyncio.sleep(pause_seconds(attempt, self._settings.retry_seconds_max))
 
+    async def _wait_for_operator(self) -> None:
+        while self.breaker.why is not None:
+            self._still_alive()
+            await asyncio.sleep(1.0)
+            async with self.lock, self.connection() as connection:
+                await self.breaker.read(connection)
+
     def _still_alive(self) -> None:
         self.moved_at = time.monotonic()
 
@@ -95,8 +100,13 @@ class Shell(Assignment):
         started = time.monotonic()
         try:
             count = await self._apply(decoded)
-        except (Revoked, breaker.Opened):
+        except Revoked:
             raise
+        except breaker.Opened as opened:
+            if len(decoded) == 1:
+                raise
+            # One by one, what is good and what the breaker still lets pass is done first.
+            return opened
         except Exception as error:
             if is_transient(error):
                 raise
@@ -108,20 +118,37 @@ class Shell(Assignment):
 
     async def _one_by_one(self, decoded: list[Decoded]) -> None:
         """Each event in its own transaction; one that fails is set aside in the transaction that moves past it."""
+        gone: set[TopicPartition] = set()
         for item in decoded:
-            self._still_alive()
-            try:
-                error = await self._attempt([item])
-                if error is not None:
-                    kind = None if item.message is None else item.message.envelope.type
-                    log.error("event set aside", error=repr(error), topic=item.record.topic,
-                              partition=item.record.partition, offset=item.record.offset)  # fmt: skip
-                    failure = Failure(type(error).__name__, str(error) or repr(error), kind)
-                    await self._apply([Decoded(item.record, failure=failure)])
-            except Revoked:
-                # This partition moved on; others of the batch may still be ours.
+            partition = TopicPartition(item.record.topic, item.record.partition)
+            if partition in gone:
                 continue
+            self._still_alive()
+            before = self.expected.get(partition)
+            try:
+                await self._alone(item)
+            except Revoked:
+                gone.add(partition)
+                continue
+            if self.expected.get(partition) not in (before, item.record.offset + 1):
+                # Somebody moved it, and we sought there: what we hold does not follow on.
+                gone.add(partition)
         await self._acknowledge()
+
+    async def _alone(self, item: Decoded) -> None:
+        error = await self._attempt([item])
+        if error is None:
+            return
+        kind = None if item.message is None else item.message.envelope.type
+        why = describe(error)
+        log.error(
+            "event set aside",
+            error=why,
+            topic=item.record.topic,
+            partition=item.record.partition,
+            offset=item.record.offset,
+        )
+        await self._apply([Decoded(item.record, failure=Failure(type(error).__name__, why, kind))])
 
     async def _apply(self, decoded: list[Decoded]) -> int:
         by_partition: dict[TopicPartition, list[Decoded]] = {}
@@ -168,12 +195,12 @@ class Shell(Assignment):
             set_traceparent(first.traceparent)
             with bound_contextvars(correlation_id=first.correlation_id, causation_id=str(first.id)):
                 await self._process(tx, messages)
-        failures = []
+        failures: list[tuple[Failure, str]] = []
         for item in work:
             if item.failure is None:
                 continue
             if item.failure.error_class != dead_letters.UNKNOWN_TYPE:
-                self.breaker.check()
+                self.breaker.check(len(failures), len(work))
             if await dead_letters.add(tx, self.cluster_id, item.record, item.failure):
                 failures.append((item.failure, item.record.topic))
         return failures

@@ -1,7 +1,7 @@
 """Events that could not be read or applied: kept with their original bytes, until somebody replays or discards them."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 from aiokafka import ConsumerRecord
@@ -14,6 +14,8 @@ from .transaction import Transaction
 UNKNOWN_TYPE = "UnknownType"
 """A newer producer during an upgrade: to be replayed after it, and not counted by the breaker."""
 _ERROR_CHARS_MAX = 2000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECONDS_MAX = 7_258_118_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +43,18 @@ async def add(tx: Transaction, cluster_id: str, record: ConsumerRecord, failure:
     origin = f"{record.topic}/{record.partition}/{record.offset}"
     headers = [(name, raw) for name, raw in record.headers if raw is not None]
     headers += [("laurel_origin", origin.encode()), ("laurel_error_class", failure.error_class.encode())]
-    value = record.value
-    if sum(len(part or b"") for part in (record.key, value, pack_headers(headers))) > RECORD_BYTES_MAX - 4096:
+    key, value = record.key or b"", record.value
+    if sum(len(part or b"") for part in (key, value, pack_headers(headers))) > RECORD_BYTES_MAX - 4096:
         # The broker would refuse it and block all that follows; the table has the bytes.
-        value, headers = None, [*headers[-2:], ("laurel_left_out", b"too large, see dead_letters")]
-    tx.add(Row(f"{record.topic}.{tx.service}.dlq", record.key or b"", value, headers))
+        key, value, headers = b"", None, [*headers[-2:], ("laurel_left_out", b"too large, see dead_letters")]
+    tx.add(Row(f"{record.topic}.{tx.service}.dlq", key, value, headers))
     return True
 
 
 def record_time(record: ConsumerRecord) -> datetime:
     """Kafka's time of the record: that of its publishing."""
-    return datetime.fromtimestamp(record.timestamp / 1000, UTC)
+    # Brokers take any number; what is no date of ours must not stop the partition.
+    return _EPOCH + timedelta(milliseconds=min(max(record.timestamp, 0), _MILLISECONDS_MAX))
 
 
 async def find(

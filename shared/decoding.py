@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import asyncpg
 from aiokafka import ConsumerRecord
 from pydantic import ValidationError
 
@@ -23,7 +24,14 @@ class Decoded:
 
 
 def decode(record: ConsumerRecord, handled: frozenset[type[Event]], ignored: frozenset[type[Event]]) -> Decoded:
-    """Read one record."""
+    """Read one record; whatever is in it, this does not raise."""
+    try:
+        return _decode(record, handled, ignored)
+    except Exception as error:  # noqa: BLE001 - an exception here would stop every partition
+        return Decoded(record, failure=Failure("Undecodable", type(error).__name__))
+
+
+def _decode(record: ConsumerRecord, handled: frozenset[type[Event]], ignored: frozenset[type[Event]]) -> Decoded:
     if record.value is None:
         # A tombstone says that a key is gone; its topic's owner tells it as an event, too.
         return Decoded(record)
@@ -45,6 +53,15 @@ def decode(record: ConsumerRecord, handled: frozenset[type[Event]], ignored: fro
         text = f"the record's key is not the {data.key()!r} that its data says"
         return Decoded(record, failure=Failure("WrongKey", text, envelope.type))
     return Decoded(record, Message(data, envelope, record.topic, record.partition, record.offset))
+
+
+def describe(error: Exception) -> str:
+    """What went wrong, without the values that were at hand: those may be personal data or codes."""
+    if isinstance(error, ValidationError):
+        return explain(error)
+    if isinstance(error, asyncpg.PostgresError):
+        return str(error.args[0]) if error.args else type(error).__name__
+    return str(error) or repr(error)
 
 
 def explain(error: ValidationError) -> str:

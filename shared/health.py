@@ -31,12 +31,15 @@ class Health:
     ) -> None:
         self._context, self._migrations = context, migrations
         self._shell, self._relay, self._reader = shell, relay, reader
+        self._lagging = False
+        """There was something to read when last looked; a loop that then does not move is dead."""
 
     def alive(self) -> list[str]:
         """Why the process should be started anew; nothing while it is alive."""
         shell = self._shell
         limit = self._context.settings.live_seconds_max
-        if shell is not None and shell.busy and time.monotonic() - shell.moved_at > limit:
+        waiting = shell is not None and (shell.busy or self._lagging)
+        if shell is not None and waiting and time.monotonic() - shell.moved_at > limit:
             return [f"the consume loop has not moved for {limit:.0f} s"]
         return []
 
@@ -100,7 +103,7 @@ class Health:
         return False
 
     async def _measure_lag(self) -> None:
-        shell = self._shell
+        shell, self._lagging = self._shell, False
         consumer = shell.find_consumer() if shell is not None else None
         if shell is None or consumer is None or not shell.expected:
             return
@@ -114,6 +117,7 @@ class Health:
         now = time.time()
         for item, position in positions.items():
             lag = max(0, ends[item] - position)
+            self._lagging = self._lagging or lag > 0
             figures.LAG_MESSAGES.labels(item.topic, str(item.partition)).set(lag)
             last = shell.record_at.get(item)
             seconds = now - last.timestamp() if lag and last is not None else 0.0

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import uvicorn
+from aiokafka.errors import KafkaError
 from fastapi import FastAPI
 from faststream.kafka import KafkaBroker
 
@@ -156,7 +157,7 @@ class Process:
                 await broker.start()
                 self._broker = broker
                 return
-            except OSError as error:
+            except (KafkaError, OSError) as error:
                 attempt += 1
                 log.warning("waiting for Kafka", error=repr(error), attempt=attempt)
                 await asyncio.sleep(0.2 + pause_seconds(attempt, 3.0))

@@ -5,7 +5,7 @@ from aiokafka import ConsumerRecord
 from contracts.base import Event
 
 from .db import is_transient
-from .decoding import decode
+from .decoding import decode, describe
 from .log import log
 from .outbox import unpack_headers
 from .service import Context
@@ -56,7 +56,7 @@ async def _replay(
     except Exception as error:
         if is_transient(error):
             raise
-        kind, text = type(error).__name__, (str(error) or repr(error))[:2000]
+        kind, text = type(error).__name__, describe(error)[:2000]
         log.error("dead letter failed again", dead_letter=number, error=text)
 
         async def back(tx: Transaction) -> None:

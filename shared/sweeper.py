@@ -10,7 +10,9 @@ from aiokafka.errors import KafkaError
 from . import offsets
 from .bus import Shell
 from .clock import Clock
-from .telemetry import set_traceparent
+from .decoding import describe
+from .log import log
+from .telemetry import LOOP_ERRORS, set_traceparent
 from .transaction import Transaction
 
 Sweep = Callable[[Transaction, int, datetime], Awaitable[int]]
@@ -39,22 +41,25 @@ class Sweeper:
             return False
         more = False
         for partition in sorted({item.partition for item in ours}):
-            if partition in {item.partition for item in self._shell.stopped}:
-                continue
-            for _ in range(_ROUNDS_MAX):
-                handled = await self._sweep_partition(partition, ends, now)
-                if not handled:
-                    break
-                await asyncio.sleep(0)  # batches go first
-            else:
-                more = True
+            try:
+                more = await self._sweep_all(partition, ends, now) or more
+            except Exception as error:  # noqa: BLE001 - one partition's trouble must not keep the others waiting
+                LOOP_ERRORS.labels("sweep").inc()
+                log.error("sweep failed", partition=partition, error=type(error).__name__, why=describe(error))
         return more
+
+    async def _sweep_all(self, partition: int, ends: dict[TopicPartition, int], now: datetime) -> bool:
+        for _ in range(_ROUNDS_MAX):
+            if not await self._sweep_partition(partition, ends, now):
+                return False
+            await asyncio.sleep(0)  # batches go first
+        return True
 
     async def _sweep_partition(self, partition: int, ends: dict[TopicPartition, int], now: datetime) -> int:
         shell = self._shell
         async with shell.lock:
             ours = {item: at for item, at in shell.expected.items() if item.partition == partition and item in ends}
-            if not ours:
+            if not ours or any(item.partition == partition for item in shell.stopped):
                 return 0
             async with shell.connection() as connection, connection.transaction():
                 stored = await offsets.lock(connection, ours)

@@ -1,0 +1,111 @@
+"""Records that must not stop a service, and positions that must not be passed over."""
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from shared.sweeper import Sweeper
+
+from .toy import Toy, record, until
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+async def toy(kafka: str, database: str) -> Toy:
+    made = Toy(kafka, database)
+    await made.create()
+    return made
+
+
+async def _has(toy: Toy, number: str) -> bool:
+    return number in await toy.effects()
+
+
+async def test_a_time_before_all_times_is_set_aside(toy: Toy) -> None:
+    key, value, headers, _ = record(1)
+    odd = [(name, b"0001-01-01T00:00:00+14:00" if name == "ce_time" else raw) for name, raw in headers]
+    await toy.send((key, value, odd, 0), record(2, partition=0))
+    async with toy.running():
+        await until(lambda: _has(toy, "2"), 12)
+    assert len(await toy.fetch("SELECT 1 FROM dead_letters")) == 1
+
+
+async def test_a_dead_letter_with_a_huge_key_does_not_block_the_outbox(toy: Toy) -> None:
+    """Brokers bound what is sent compressed; what comes out may be larger than the relay can send again."""
+    producer = AIOKafkaProducer(bootstrap_servers=toy.kafka, compression_type="gzip", max_request_size=8 * 1024 * 1024)
+    await producer.start()
+    try:
+        await producer.send_and_wait(toy.topic.name, b"{}", b"k" * 3_000_000, partition=0)
+    finally:
+        await producer.stop()
+    await toy.send(record(2, partition=0))
+    async with toy.running():
+        await until(lambda: _has(toy, "2"), 12)
+
+        async def drained() -> bool:
+            return not await toy.fetch("SELECT 1 FROM outbox")
+
+        await until(drained, 12)
+
+
+async def test_a_position_set_back_loses_nothing_beside_a_poison(toy: Toy) -> None:
+    """A restore sets a partition back. A batch with a poisoned event of another one must not pass over the gap."""
+    await toy.send(*(record(number, partition=0) for number in range(10)))
+    async with toy.running() as process:
+        await until(lambda: _has(toy, "9"))
+        shell = process.shell
+        assert shell is not None
+        async with shell.lock:
+            shell.consumer().pause(*(TopicPartition(toy.topic.name, n) for n in range(4)))
+        await asyncio.sleep(0.5)
+        await toy.send(*(record(number, partition=0) for number in range(10, 15)))
+        await toy.send(record(100, kind="poison", partition=1))
+        reader = AIOKafkaConsumer(
+            toy.topic.name, bootstrap_servers=toy.kafka, group_id=None, auto_offset_reset="earliest"
+        )
+        await reader.start()
+        records = []
+        while len(records) < 16:
+            for found in (await reader.getmany(timeout_ms=200)).values():
+                records += found
+        await reader.stop()
+        await toy.fetch("UPDATE consumer_offsets SET position = 3 WHERE partition = 0")
+        await toy.fetch("DELETE FROM effects WHERE activity_id::int >= 3")
+        await shell.handle([item for item in records if item.partition == 1 or item.offset >= 10])
+        shell.consumer().resume(*(TopicPartition(toy.topic.name, n) for n in range(4)))
+        await asyncio.sleep(4)
+    assert sorted(map(int, await toy.effects())) == list(range(15))
+
+
+async def test_one_bad_sweep_leaves_other_partitions_alone(toy: Toy) -> None:
+    swept = []
+
+    async def sweep(_tx: object, partition: int, _horizon: object) -> int:
+        swept.append(partition)
+        if partition == 1:
+            raise ValueError("one account is odd")
+        return 0
+
+    async with toy.running() as process:
+        shell = process.shell
+        assert shell is not None
+
+        async def assigned() -> bool:
+            return len(shell.expected) == 4
+
+        await until(assigned)
+        sweeper = Sweeper(shell, sweep, process.context.clock, toy.name, lambda: None)  # type: ignore[arg-type]
+        with suppress(ValueError):
+            await sweeper.run_once()
+    assert swept == [0, 1, 2, 3]
+
+
+async def test_one_batch_of_rubbish_opens_the_breaker(toy: Toy) -> None:
+    await toy.send(*((b"k", b"{}", [], 0) for _ in range(300)))
+    async with toy.running():
+        await asyncio.sleep(4)
+    letters = len(await toy.fetch("SELECT 1 FROM dead_letters"))
+    assert letters <= 21, letters
