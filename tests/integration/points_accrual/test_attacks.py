@@ -24,7 +24,7 @@ async def test_an_idempotency_key_with_a_zero_character(database: str) -> None:
         await ledger.sweep()
         response = await ledger.client.post(
             f"/v1/members/{ANN}/redemptions",
-            headers=[*ledger.token("store").items(), ("Idempotency-Key", b"a\x00b")],
+            headers={**ledger.token("store"), "Idempotency-Key": "a\x00b"},
             json={"reward_id": "ten-off"},
         )
         assert response.status_code == 422, response.text

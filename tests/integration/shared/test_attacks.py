@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
 from shared.sweeper import Sweeper
 
@@ -67,7 +67,7 @@ async def test_a_position_set_back_loses_nothing_beside_a_poison(toy: Toy) -> No
             toy.topic.name, bootstrap_servers=toy.kafka, group_id=None, auto_offset_reset="earliest"
         )
         await reader.start()
-        records = []
+        records: list[ConsumerRecord] = []
         while len(records) < 16:
             for found in (await reader.getmany(timeout_ms=200)).values():
                 records += found
@@ -97,7 +97,7 @@ async def test_one_bad_sweep_leaves_other_partitions_alone(toy: Toy) -> None:
             return len(shell.expected) == 4
 
         await until(assigned)
-        sweeper = Sweeper(shell, sweep, process.context.clock, toy.name, lambda: None)  # type: ignore[arg-type]
+        sweeper = Sweeper(shell, sweep, process.context.clock, toy.name, lambda: None)
         with suppress(ValueError):
             await sweeper.run_once()
     assert swept == [0, 1, 2, 3]
