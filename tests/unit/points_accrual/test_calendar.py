@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from points_accrual.domain.calendar import LAST, activation, expiry
+from points_accrual.domain.calendar import activation, expiry
 
 BERLIN, CAIRO, NEW_YORK = ZoneInfo("Europe/Berlin"), ZoneInfo("Africa/Cairo"), ZoneInfo("America/New_York")
 
@@ -48,12 +48,3 @@ def test_expiry_where_the_day_begins_at_one_o_clock() -> None:
 def test_expiry_in_other_zones() -> None:
     assert expiry(utc(2026, 1, 1, 3), 1, NEW_YORK) == utc(2026, 2, 1, 5)  # 31 December there
     assert expiry(utc(2026, 1, 1), None, BERLIN) is None
-
-
-@pytest.mark.parametrize("zone", [BERLIN, NEW_YORK, ZoneInfo("Pacific/Kiritimati")])
-def test_dates_at_the_end_of_the_calendar(zone: ZoneInfo) -> None:
-    for day in (utc(9999, 11, 30), utc(9999, 12, 31, 23, 59)):
-        assert activation(day, 14, zone) == LAST
-        assert expiry(day, 12, zone) is None
-    assert expiry(LAST, 1, zone) is None
-    assert expiry(utc(9997, 1, 1), 12, zone) is not None

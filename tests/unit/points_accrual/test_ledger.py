@@ -1,10 +1,11 @@
 """Worked examples: pending, activation, expiry, clawback by every policy, undoing, standings, referrals."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
 
+from contracts.base import EARLIEST, LATEST
 from contracts.points import (
     Cause,
     PointsActivatedV1,
@@ -289,11 +290,11 @@ def test_pending_points_follow_the_payment() -> None:
     assert ledger.sweep(ACTIVE + DAY).buckets() == (0, 100, 0)
 
 
-def test_impossible_dates_stop_nothing_else() -> None:
-    far = order(paid_at=datetime(9999, 12, 31, 23, tzinfo=UTC))
-    ledger = Ledger().send(far, enrolled(), order(order_id="2"))
+def test_the_furthest_dates_of_the_wire_stop_nothing_else() -> None:
+    far = order(paid_at=LATEST - timedelta(seconds=1))
+    ledger = Ledger(program(validity_months=120)).send(far, enrolled(), order(order_id="2"))
     assert ledger.buckets() == (200, 0, 0)
-    ancient = enrolled(datetime(1, 1, 1, tzinfo=UTC), version=2, recorded=T0)
+    ancient = enrolled(EARLIEST, version=2, recorded=T0)
     assert ledger.send(ancient).buckets() == (200, 0, 0)
 
 

@@ -4,9 +4,6 @@ from calendar import monthrange
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-LAST = datetime(9999, 12, 1, tzinfo=UTC)
-"""Days that no calendar names are taken for this one: a wrong date of a shop must not stop what is right beside it."""
-
 
 def activation(paid_at: datetime, pending_days: int, zone: ZoneInfo) -> datetime:
     """The same local time `pending_days` calendar days later, in UTC.
@@ -15,8 +12,6 @@ def activation(paid_at: datetime, pending_days: int, zone: ZoneInfo) -> datetime
     """
     if pending_days == 0:
         return paid_at
-    if paid_at > LAST - timedelta(days=pending_days):
-        return LAST
     local = paid_at.astimezone(zone) + timedelta(days=pending_days)
     return local.replace(fold=0).astimezone(UTC)
 
@@ -26,7 +21,7 @@ def expiry(active_at: datetime, months: int | None, zone: ZoneInfo) -> datetime 
 
     A day that the month does not have is its last: 31 January and one month is 28 or 29 February.
     """
-    if months is None or active_at.year * 12 + active_at.month + months >= LAST.year * 12:
+    if months is None:
         return None
     local = active_at.astimezone(zone).date()
     year, month = divmod(local.year * 12 + local.month - 1 + months, 12)
