@@ -110,6 +110,9 @@ class Process:
     async def start(self) -> None:
         """Start all but the HTTP server, waiting for what is not there yet."""
         context, service = self.context, self.service
+        if self.reader is not None:
+            reader = self.reader
+            context.reference_current = lambda: reader.current
         await context.open()
         await self._wait_for_migrations()
         loops: dict[str, tuple[float, Callable[[], Awaitable[bool]]]] = {
@@ -119,7 +122,6 @@ class Process:
             self._start(f"task-{getattr(task, '__name__', 'loop')}", task)
         self._start("relay", lambda: self.relay.run(context.stopping))
         if self.reader is not None:
-            reader = self.reader
             self._start("reference", lambda: reader.run(context.stopping))
         if self.shell is not None:
             await self._start_consuming(self.shell)

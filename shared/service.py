@@ -15,6 +15,7 @@ from contracts.topics import Topic
 from .access import Tokens
 from .clock import Clock, SystemClock
 from .db import TRANSIENT, Retry, is_transient, open_pool, pause_seconds, plain
+from .http import Problem
 from .kafka import Reference
 from .log import log
 from .settings import Settings
@@ -37,6 +38,8 @@ class Context:
         self.stopping = asyncio.Event()
         self.committed: Callable[[], None] = lambda: None
         """Called after a commit that left something in the outbox."""
+        self.reference_current: Callable[[], bool] = lambda: True
+        """Whether the reference topic's end was confirmed lately."""
         self._pool: asyncpg.Pool | None = None
         self._wakes: dict[str, asyncio.Event] = {}
 
@@ -46,6 +49,13 @@ class Context:
         if self._pool is None:
             raise ConnectionError("the database was not reached yet")
         return self._pool
+
+    def require_current(self) -> None:
+        """For requests that depend on the reference topic. Raises a 503 while it is not read to its end."""
+        if not self.reference_current():
+            raise Problem(
+                503, "Try again", "this service is still reading what it depends on", headers={"Retry-After": "1"}
+            )
 
     async def open(self) -> None:
         """Reach the database, however long it takes."""

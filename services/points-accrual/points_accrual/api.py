@@ -103,6 +103,7 @@ def _add_spending(router: APIRouter, context: Context, programs: ProgramBook) ->
         idempotency_key: Annotated[str, Header(max_length=255, pattern=r"^[!-~]+$")],
     ) -> Any:
         """Spend points on a reward, once per idempotency key."""
+        context.require_current()
 
         async def work(tx: Transaction) -> Any:
             return await _redeem(tx, programs, principal.program_id, member_id, body.reward_id, idempotency_key)
@@ -116,6 +117,7 @@ def _add_spending(router: APIRouter, context: Context, programs: ProgramBook) ->
     @router.get("/rewards")
     async def get_rewards(principal: Annotated[Principal, require("store", "admin", "member")]) -> dict[str, Any]:
         """What points can be spent on now."""
+        context.require_current()
         program = programs.in_force(principal.program_id, context.clock.now())
         rewards = program.rewards if program else ()
         return {"rewards": [reward.model_dump(mode="json") for reward in rewards]}
