@@ -1,10 +1,11 @@
 """Month ends, leap days and clock changes, in the zone of the program."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from contracts.base import LATEST
 from points_accrual.domain.calendar import activation, expiry
 
 BERLIN, CAIRO, NEW_YORK = ZoneInfo("Europe/Berlin"), ZoneInfo("Africa/Cairo"), ZoneInfo("America/New_York")
@@ -23,6 +24,10 @@ def test_activation_in_the_hour_that_clocks_skip_or_repeat() -> None:
     assert activation(utc(2026, 3, 28, 1, 30), 1, BERLIN) == utc(2026, 3, 29, 1, 30)  # 02:30 is 03:30 then
     assert activation(utc(2026, 10, 24, 0, 30), 1, BERLIN) == utc(2026, 10, 25, 0, 30)  # the first 02:30
     assert activation(utc(2026, 10, 25, 1, 30), 0, BERLIN) == utc(2026, 10, 25, 1, 30)
+
+
+def test_an_activation_that_no_event_could_tell() -> None:
+    assert activation(utc(2199, 12, 31), 14, BERLIN) == LATEST - timedelta(seconds=1)
 
 
 @pytest.mark.parametrize(

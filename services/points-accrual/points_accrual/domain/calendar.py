@@ -4,16 +4,19 @@ from calendar import monthrange
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from contracts.base import LATEST
+
 
 def activation(paid_at: datetime, pending_days: int, zone: ZoneInfo) -> datetime:
     """The same local time `pending_days` calendar days later, in UTC.
 
     A local time that clocks skip is read as if they had not been moved yet, one that occurs twice is the first.
+    What would be later than events can tell is the last moment that they can.
     """
     if pending_days == 0:
         return paid_at
     local = paid_at.astimezone(zone) + timedelta(days=pending_days)
-    return local.replace(fold=0).astimezone(UTC)
+    return min(local.replace(fold=0).astimezone(UTC), LATEST - timedelta(seconds=1))
 
 
 def expiry(active_at: datetime, months: int | None, zone: ZoneInfo) -> datetime | None:
