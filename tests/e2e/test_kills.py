@@ -36,7 +36,7 @@ def test_a_run_with_kills_ends_like_an_undisturbed_one(undisturbed: Reference) -
 def test_five_seeds(undisturbed: Reference, capsys: pytest.CaptureFixture[str]) -> None:
     runs = {seed: undisturbed.play(seed) for seed in SEEDS}
     with capsys.disabled():
-        Console(width=120).print(table(undisturbed.outcome, runs))
+        Console(width=150).print(table(undisturbed.outcome, runs))
     for run in runs.values():
         require_same(undisturbed.outcome, run)
 
