@@ -53,7 +53,10 @@ class BaseStep(Model):
 
 
 class OrderBase(Model):
-    """The base points of one order: rules without tier or multiplier, before caps. State, versioned by `revision`."""
+    """The base points of one order: rules without tier or multiplier, before caps.
+
+    State, versioned by the order's `revision` and, within it, the event's `sequence`: an enrolment changes it too.
+    """
 
     order: OrderRef
     steps: tuple[BaseStep, ...]

@@ -11,6 +11,7 @@ from contracts.points import Cause
 from contracts.program import Program, ProgramBook
 from contracts.referrals import ReferralCodeAssignedV1, ReferralConfirmedV1, ReferralRejectedV1, ReferralReversedV1
 from contracts.tiers import StandingChangedV1
+from shared.telemetry import CLOCK_SKEW_SECONDS
 from shared.transaction import Message, Permanent, Transaction
 
 from . import store
@@ -19,17 +20,27 @@ from .domain.announcing import announce_claim, announce_time
 from .domain.claims import Order, Referral, concerns_orders, inputs
 from .domain.judging import Verdict, judge_order, judge_referral, settle
 from .domain.standing import EVER, changed_span, hull
-from .domain.world import Continuation, Trace, Trigger, World, believed
+from .domain.world import SKEW_MAX, Continuation, Trace, Trigger, World, believed
 
 Claimed = Order | Referral
 
 
 async def process(programs: ProgramBook, tx: Transaction, batch: list[Message]) -> None:
     """Apply a batch in one transaction."""
+    _watch_clocks(batch, tx.now)
     world = await store.load(tx, programs, batch)
     for message in batch:
         HANDLERS[type(message.data)](world, message)
     await store.save(tx, world)
+
+
+def _watch_clocks(batch: list[Message], now: datetime) -> None:
+    """Times recorded further ahead than is believed mean that a clock at the edge is wrong."""
+    ahead = max(
+        (message.data.recorded_at for message in batch if isinstance(message.data, OrderChangedV1)), default=now
+    )
+    if ahead > now + SKEW_MAX:
+        CLOCK_SKEW_SECONDS.set((ahead - now).total_seconds())
 
 
 async def sweep(programs: ProgramBook, tx: Transaction, partition: int, horizon: datetime) -> int:
