@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import statistics
 import tempfile
 from pathlib import Path
@@ -74,6 +75,8 @@ def show(figures: dict[str, list[float]], console: Console) -> None:
 def main() -> None:
     """Run, show, and keep the figures."""
     console = Console()
+    # Retries while topics are new are not news.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="laurel-bench-", dir="/var/tmp") as folder:
         Path(folder).chmod(0o711)
         with EmbeddedServers(Path(folder)) as servers:
