@@ -63,7 +63,9 @@ async def test_mail_programs_opt_out_with_one_click(here: Desk) -> None:
 
 async def test_links_of_others_lead_nowhere(here: Desk) -> None:
     path = await link(here)
-    for wrong in (path[:-1] + ("A" if path[-1] != "A" else "B"), "/v1/opt-out/x", "/v1/opt-out/" + "A" * 54):
+    # Not the last letter: some of its bits carry nothing.
+    changed = path[:-5] + ("A" if path[-5] != "A" else "B") + path[-4:]
+    for wrong in (changed, "/v1/opt-out/x", "/v1/opt-out/" + "A" * 54):
         for method in ("GET", "POST"):
             answer = await here.harness.client.request(method, wrong)
             assert answer.status_code == 404
