@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from . import backlog
 from . import telemetry as figures
 from .bus import Shell
 from .db import TRANSIENT, missing_migrations, plain
@@ -85,20 +86,12 @@ class Health:
         figures.POOL_SIZE.set(pool.get_size())
         figures.POOL_USED.set(pool.get_size() - pool.get_idle_size())
         async with pool.acquire(timeout=2.0) as connection:
-            # The newest rows are few: the relay deletes what it sent. Counting stops at a bound.
-            row = await connection.fetchrow(
-                """SELECT count(*) AS rows, coalesce(extract(epoch FROM now() - min(created_at)), 0)::float AS seconds
-                   FROM (SELECT created_at FROM outbox ORDER BY id LIMIT 100000) AS oldest"""
-            )
-            letters = await connection.fetch(
-                "SELECT error_class, count(*) AS count FROM dead_letters WHERE state = 'open' GROUP BY error_class"
-            )
-        assert row is not None, "an aggregate always has a row"
-        figures.OUTBOX_ROWS.set(row["rows"])
-        figures.OUTBOX_SECONDS.set(row["seconds"])
+            waiting = await backlog.read(plain(connection))
+        figures.OUTBOX_ROWS.set(waiting.outbox_rows)
+        figures.OUTBOX_SECONDS.set(waiting.outbox_seconds)
         figures.DEAD_LETTERS_OPEN.clear()
-        for letter in letters:
-            figures.DEAD_LETTERS_OPEN.labels(letter["error_class"]).set(letter["count"])
+        for error_class, count in waiting.letters.items():
+            figures.DEAD_LETTERS_OPEN.labels(error_class).set(count)
         await self._measure_lag()
         return False
 

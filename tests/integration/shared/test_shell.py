@@ -7,6 +7,7 @@ import pytest
 
 from shared.bus import Shell
 from shared.process import Process
+from shared.telemetry import REGISTRY
 
 from .toy import Toy, record, until
 
@@ -217,3 +218,11 @@ async def test_a_replayed_dead_letter_is_applied_once(toy: Toy) -> None:
         await asyncio.sleep(1.5)
     assert sorted(await toy.effects()) == ["7", "8"]
     assert [row["state"] for row in await toy.fetch("SELECT state FROM dead_letters")] == ["replayed"]
+
+
+async def test_the_figures_tell_of_open_dead_letters(toy: Toy) -> None:
+    await toy.send((b"wrong", *record(7)[1:3], 0))
+    async with toy.running() as process:
+        await until(lambda: _letters(toy, 1))
+        await process.health.measure()
+    assert REGISTRY.get_sample_value("laurel_dead_letters_open", {"error_class": "WrongKey"}) == 1
