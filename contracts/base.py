@@ -24,6 +24,7 @@ ShortText = Annotated[str, Field(min_length=1, max_length=255)]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217 code.")]
 Attributes = Annotated[dict[str, str], Field(max_length=100)]
+MonthDay = Annotated[str, Field(pattern=r"^(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$", description="Such as 05-17.")]
 Points = Annotated[int, Field(ge=0, le=2**53)]
 Minor = Annotated[int, Field(ge=-(2**53), le=2**53, description="Integer minor units of the currency.")]
 

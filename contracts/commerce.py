@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from .activities import ActivityFacts
-from .base import Attributes, Event, Instant, Model, ShortText, Slug
+from .base import Attributes, Event, Instant, Model, MonthDay, ShortText, Slug
 from .orders import OrderFacts
 
 
@@ -22,6 +22,7 @@ class Customer(Model):
     last_name: str | None = Field(default=None, max_length=255)
     locale: str | None = Field(default=None, max_length=35)
     email_consent: bool | None = None
+    birthday: MonthDay | None = None
 
 
 class OrderReport(OrderFacts):

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from .base import Attributes, Event, Instant, MemberId, Model, ShortText, Slug
+from .base import Attributes, Event, Instant, MemberId, Model, MonthDay, ShortText, Slug
 
 
 class CustomerRef(Model):
@@ -34,6 +34,8 @@ class MemberChangedV1(Event):
     locale: str | None = Field(default=None, max_length=35)
     """BCP 47, such as `az` or `ar-EG`."""
     attributes: Attributes = Field(default_factory=dict)
+    birthday: MonthDay | None = None
+    """Month and day, never the year. The first that was told; it does not change any more."""
     recorded_at: Instant
 
 

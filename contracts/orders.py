@@ -35,6 +35,8 @@ class OrderLine(Model):
     title: str | None = Field(default=None, max_length=1000)
     vendor: str | None = Field(default=None, max_length=255)
     categories: tuple[ShortText, ...] = ()
+    collections: tuple[ShortText, ...] = ()
+    tags: tuple[ShortText, ...] = ()
     quantity: Annotated[int, Field(ge=0, le=1_000_000)]
     gross: Amount
     """Price times quantity, before discounts; holds the tax when `taxes_included`."""
@@ -67,6 +69,20 @@ class Refund(Model):
     """Money beyond lines, tax and shipping: positive more was paid back, negative less."""
     paid: Amount | None = None
     """What the payment provider says was paid back, where it is known."""
+    goodwill: bool = False
+    """A payment to please, for nothing that came back: it takes no points."""
+
+
+class Dispute(Model):
+    """A payment that the buyer contested with the bank, known by its id."""
+
+    dispute_id: ShortText
+    opened_at: Instant
+    amount: Amount | None = None
+    """None: the whole order."""
+    outcome: Literal["open", "won", "lost"] = "open"
+    """`won`: the shop keeps the money."""
+    closed_at: Instant | None = None
 
 
 class Fingerprints(Model):
@@ -98,6 +114,8 @@ class OrderFacts(Model):
     payment: PaymentState
     test: bool = False
     channel: str | None = Field(default=None, max_length=255)
+    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] | None = None
+    """Where it goes, ISO 3166; where it was billed if it goes nowhere."""
     lines: Annotated[tuple[OrderLine, ...], Field(max_length=10_000)]
     subtotal: Amount
     """Of all lines after discounts; it bounds the sum of the lines."""
@@ -113,12 +131,14 @@ class OrderFacts(Model):
     attributes: Attributes = Field(default_factory=dict)
     """Free texts of the cart, such as a referral code."""
     refunds: Annotated[tuple[Refund, ...], Field(max_length=10_000)] = ()
+    disputes: Annotated[tuple[Dispute, ...], Field(max_length=1000)] = ()
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
         for name, ids in (
             ("lines", [line.line_id for line in self.lines]),
             ("refunds", [refund.refund_id for refund in self.refunds]),
+            ("disputes", [dispute.dispute_id for dispute in self.disputes]),
         ):
             if len(set(ids)) != len(ids):
                 raise ValueError(f"{name}: an id occurs twice")

@@ -22,6 +22,14 @@ class StandingInterval(Model):
     """Without new facts it ends then; nothing when it never does."""
 
 
+class MembershipInterval(Model):
+    """A paid membership held from `starts_at` until just before `ends_at`."""
+
+    membership_id: Slug
+    starts_at: Instant
+    ends_at: Instant
+
+
 class StandingChangedV1(Event):
     """All intervals of a member's standing, past and to come, at this version."""
 
@@ -31,6 +39,8 @@ class StandingChangedV1(Event):
     version: Annotated[int, Field(ge=1)]
     intervals: tuple[StandingInterval, ...]
     """In time order, without gaps; what is to come assumes no new facts. Before the first, the lowest tier."""
+    memberships: tuple[MembershipInterval, ...] = ()
+    """All paid memberships, past and to come."""
     change: Literal["upgraded", "downgraded", "unchanged"]
     """Of the tier held now; `unchanged` when only the past or the future did."""
     from_tier_id: Slug

@@ -5,20 +5,40 @@ from datetime import timedelta
 
 from .activities import ActivityRecordedV1
 from .base import Event
+from .challenges import ChallengeCompletedV1, ChallengeProgressedV1
 from .commerce import ActivityReportedV1, OrderReportedV1
 from .members import ContactChangedV1, MemberChangedV1
 from .notifications import NotificationFailedV1, NotificationSentV1, NotificationSuppressedV1
 from .orders import OrderChangedV1
 from .points import (
+    AccountFrozenV1,
+    AccountUnfrozenV1,
     PointsActivatedV1,
+    PointsAdjustedV1,
     PointsClawedBackV1,
     PointsExpiredV1,
+    PointsExpiringV1,
     PointsGrantedV1,
+    PointsHeldV1,
+    PointsImportedV1,
     PointsRedeemedV1,
+    PointsReinstatedV1,
+    PointsReleasedV1,
+    PointsReturnedV1,
+    PointsTransferredV1,
+    PointsWaivedV1,
 )
 from .program import ProgramPublishedV1
 from .referrals import ReferralCodeAssignedV1, ReferralConfirmedV1, ReferralRejectedV1, ReferralReversedV1
-from .rewards import RewardIssuedV1
+from .rewards import (
+    DrawHeldV1,
+    RewardExpiredV1,
+    RewardIssuedV1,
+    RewardPoolLowV1,
+    RewardReturnedV1,
+    RewardUsedV1,
+)
+from .segments import SegmentsChangedV1
 from .tiers import StandingChangedV1
 
 PARTITIONS_DEFAULT = 12
@@ -70,16 +90,28 @@ CONTACTS = Topic(
     "How to reach members: the only clear personal data, for notification alone.", retention=None,
 )  # fmt: skip
 ACTIVITIES = Topic(
-    "loyalty.activities.v1", INGEST, "`member_id`", (ActivityRecordedV1,), (),
+    "loyalty.activities.v1", INGEST, "`member_id`", (ActivityRecordedV1,), (POINTS,),
     "What members do besides ordering.",
 )  # fmt: skip
 POINTS_TOPIC = Topic(
     "loyalty.points.v1", POINTS, "`member_id`",
-    (PointsGrantedV1, PointsActivatedV1, PointsExpiredV1, PointsClawedBackV1, PointsRedeemedV1), (TIER, NOTIFICATION),
+    (
+        PointsGrantedV1, PointsActivatedV1, PointsExpiringV1, PointsExpiredV1, PointsReinstatedV1, PointsClawedBackV1,
+        PointsWaivedV1, PointsAdjustedV1, PointsImportedV1, PointsTransferredV1, PointsHeldV1, PointsReleasedV1,
+        PointsRedeemedV1, PointsReturnedV1, AccountFrozenV1, AccountUnfrozenV1, ChallengeProgressedV1,
+        ChallengeCompletedV1,
+    ),
+    (TIER, NOTIFICATION),
     "The ledger's facts.",
 )  # fmt: skip
 REWARDS = Topic(
-    "loyalty.rewards.v1", POINTS, "`member_id`", (RewardIssuedV1,), (NOTIFICATION,), "Coupons issued for points.",
+    "loyalty.rewards.v1", POINTS, "`member_id`",
+    (RewardIssuedV1, RewardUsedV1, RewardExpiredV1, RewardReturnedV1), (NOTIFICATION,),
+    "What members got for points or as gifts, and what became of it.",
+)  # fmt: skip
+CATALOGUE = Topic(
+    "loyalty.catalogue.v1", POINTS, "`program_id`", (RewardPoolLowV1, DrawHeldV1), (),
+    "What concerns all members of a program: pools of codes, prize draws.",
 )  # fmt: skip
 TIERS = Topic(
     "loyalty.tiers.v1", TIER, "`member_id`", (StandingChangedV1,), (POINTS, NOTIFICATION), "Standings of members.",
@@ -94,6 +126,10 @@ NOTIFICATIONS = Topic(
     (NotificationSentV1, NotificationSuppressedV1, NotificationFailedV1), (),
     "What members and shops were told.",
 )  # fmt: skip
+SEGMENTS = Topic(
+    "loyalty.segments.v1", CONSOLE, "`member_id`", (SegmentsChangedV1,), (POINTS,),
+    "Which groups of the merchant's making a member belongs to.", retention=None,
+)  # fmt: skip
 PROGRAMS = Topic(
     "loyalty.programs.v1", CONSOLE, "`program_id:version`", (ProgramPublishedV1,), SERVICES,
     "Every version of every program.", retention=None, partitions=1,
@@ -101,7 +137,7 @@ PROGRAMS = Topic(
 
 TOPICS: tuple[Topic, ...] = (
     COMMERCE_ORDERS, COMMERCE_ACTIVITIES, ORDERS, MEMBERS, CONTACTS, ACTIVITIES,
-    POINTS_TOPIC, REWARDS, TIERS, REFERRALS, NOTIFICATIONS, PROGRAMS,
+    POINTS_TOPIC, REWARDS, CATALOGUE, TIERS, REFERRALS, NOTIFICATIONS, SEGMENTS, PROGRAMS,
 )  # fmt: skip
 EVENTS: dict[str, type[Event]] = {event.TYPE: event for topic in TOPICS for event in topic.events}
 TOPIC_OF: dict[type[Event], Topic] = {event: topic for topic in TOPICS for event in topic.events}

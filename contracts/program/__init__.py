@@ -1,0 +1,50 @@
+"""The program document: how members earn, climb, refer and spend, and its versions."""
+
+from .book import ProgramBook, ProgramPublishedV1
+from .challenges import Challenge
+from .common import LOCALES, Amount, Language, Named, PluralCategory, Rate, Span, Strict, Text
+from .conditions import WEEKDAYS, Conditions, Lines, Match, When
+from .document import Enrolment, Level, Messages, Point, Program, Referral, Tiers
+from .earning import (
+    ActivityRule,
+    Basis,
+    Campaign,
+    Cap,
+    Cliff,
+    DateRule,
+    Earning,
+    EarningRule,
+    Expiry,
+    Group,
+    ItemRule,
+    Limit,
+    OnOrders,
+    OrderRule,
+    Pending,
+    SpendRule,
+    Terms,
+)
+from .references import Fault, conditions, faults
+from .rewards import (
+    Adjustments,
+    AnyAmount,
+    Cause,
+    Donation,
+    Draw,
+    DrawEntry,
+    FreeProduct,
+    FreeShipping,
+    GiftCard,
+    Households,
+    Membership,
+    MembershipReward,
+    MoneyOff,
+    Offer,
+    PercentOff,
+    Perk,
+    PointTransfers,
+    Priced,
+    Redemption,
+    Reward,
+    RewardLimit,
+)
