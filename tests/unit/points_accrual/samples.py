@@ -7,32 +7,15 @@ from typing import Any
 from uuid import UUID
 
 from contracts.base import Event
-from contracts.envelope import Envelope
 from contracts.ids import derived_id
 from contracts.members import MemberChangedV1
 from contracts.orders import Amount, OrderChangedV1, OrderLine, Refund, RefundLine
-from contracts.program import (
-    Basis,
-    Earning,
-    Level,
-    Messages,
-    MoneyOff,
-    Point,
-    Program,
-    ProgramBook,
-    ProgramPublishedV1,
-    Referral,
-    SpendRule,
-    Tiers,
-)
+from contracts.program import Basis, Program, ProgramBook, ProgramPublishedV1, SpendRule
 from contracts.referrals import ReferralConfirmedV1, ReferralReversedV1
 from contracts.tiers import StandingChangedV1, StandingInterval
+from points_accrual.domain import ledger
 from points_accrual.domain.account import Account
-from points_accrual.domain.claims import Member, Order
-from points_accrual.domain.claims import Referral as ReferralClaim
-from points_accrual.domain.world import World
-from points_accrual.handlers import HANDLERS, judge_waiting, pass_time
-from shared.transaction import Message
+from points_accrual.domain.claims import Claim
 
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -47,29 +30,27 @@ def spend(rule_id: str = "spend", rate: str = "1", minimum: int = 0, **basis: bo
 
 
 def program(
-    *rules: SpendRule, version: int = 1, effective_from: datetime = datetime(2020, 1, 1, tzinfo=UTC),
-    zone: str = "UTC", currency: str = "EUR", codes: str = "generated", program_id: str = "aurora", **earning: Any,
+    *rules: Any, version: int = 1, effective_from: datetime = datetime(2020, 1, 1, tzinfo=UTC),
+    zone: str = "UTC", currency: str = "EUR", codes: str = "generated", program_id: str = "aurora",
+    pending_days: int = 14, validity_months: int | None = 12, rest: dict[str, Any] | None = None, **earning: Any,
 ) -> Program:  # fmt: skip
+    """A program with three tiers and a coupon; `rest` replaces parts of the document, `earning` parts of the earning."""
+    earning.setdefault("pending", {"days": pending_days})
+    earning.setdefault("expiry", {"months": validity_months})
     ladder = {"basic": "1", "silver": "1.25", "gold": "1.5"}
     levels = tuple(
-        Level(id=name, name={"en": name}, threshold=place * 1000, multiplier=Decimal(rate))
+        {"id": name, "name": {"en": name}, "threshold": place * 1000, "multiplier": Decimal(rate)}
         for place, (name, rate) in enumerate(ladder.items())
     )
     reward = {"type": "money_off", "id": "ten-off", "name": {"en": "10 off"}, "cost": 100, "value_minor": 1000}
-    return Program(
-        id=program_id,
-        version=version,
-        name={"en": "Aurora"},
-        currency=currency,
-        zone=zone,
-        effective_from=effective_from,
-        point=Point(name={"en": "points"}, value_minor=Decimal(1)),
-        earning=Earning(rules=rules or (spend(),), **earning),
-        tiers=Tiers(levels=levels),
-        referral=Referral(advocate_points=500, friend_points=250),
-        rewards=(MoneyOff.model_validate(reward | {"codes": codes, "valid_days": 30}),),
-        messages=Messages(sender_name="Aurora"),
-    )
+    document = {
+        "id": program_id, "version": version, "name": {"en": "Aurora"}, "currency": currency, "zone": zone,
+        "effective_from": effective_from, "point": {"name": {"en": "points"}, "value_minor": 1},
+        "earning": {"rules": rules or (spend(),), **earning}, "tiers": {"levels": levels},
+        "referral": {"advocate_points": 500, "friend_points": 250},
+        "rewards": (reward | {"codes": codes, "valid_days": 30},), "messages": {"sender_name": "Aurora"},
+    }  # fmt: skip
+    return Program.model_validate(document | (rest or {}))
 
 
 def published(document: Program) -> ProgramPublishedV1:
@@ -183,50 +164,22 @@ def _referral(version: int, role: str, at: datetime, member_id: UUID) -> dict[st
     }  # fmt: skip
 
 
-def message(event: Event, number: int) -> Message:
-    """An event as read from its topic."""
-    recorded_at: datetime = event.recorded_at  # type: ignore[attr-defined]
-    envelope = Envelope(
-        id=UUID(int=number),
-        type=event.TYPE,
-        source="test",
-        subject=event.key(),
-        time=recorded_at,
-        correlation_id="test",
-    )
-    return Message(event, envelope, "", 0, number)
-
-
-class Ledger:
-    """The handlers over a world in memory: everything is loaded, nothing is saved."""
+class Ledger(ledger.Ledger):
+    """The core in memory, with questions that tests ask."""
 
     def __init__(self, *programs: Program) -> None:
-        self.world = World(book(*(programs or (program(),))), T0)
-        self.sent = 0
+        super().__init__(book(*(programs or (program(),))), "aurora", T0)
 
     def account(self, member_id: UUID = ANN) -> Account:
-        if member_id not in self.world.accounts:
-            self.world.accounts[member_id] = Account(member_id, "aurora", datetime(1970, 1, 1, tzinfo=UTC))
-            self.world.members[member_id] = Member(member_id)
-        return self.world.accounts[member_id]
+        return super().account(member_id)
 
     def send(self, *events: Event) -> "Ledger":
-        for event in events:
-            if isinstance(event, ProgramPublishedV1):
-                self.world.programs.add(event)
-                continue
-            self.account(event.member_id)  # type: ignore[attr-defined]
-            recorded_at: datetime = event.recorded_at  # type: ignore[attr-defined]
-            self.world.now = max(self.world.now, recorded_at)
-            self.sent += 1
-            HANDLERS[type(event)](self.world, message(event, self.sent))
+        super().send(*events)
         return self
 
     def sweep(self, horizon: datetime) -> "Ledger":
-        for account in self.world.accounts.values():
-            pass_time(self.world, account, horizon)
-            pass_time(self.world, account, horizon)
-            judge_waiting(self.world, account, horizon)
+        super().sweep(horizon)
+        super().sweep(horizon)
         return self
 
     def buckets(self, member_id: UUID = ANN) -> tuple[int, int, int]:
@@ -235,13 +188,11 @@ class Ledger:
         self.check()
         return account.pending, account.active, account.deficit
 
-    def events(self) -> list[Event]:
-        return [announcement[0] for announcement, _ in self.world.outbox]
-
     def granted(self) -> dict[str, dict[str, int]]:
         return {
-            str(key): {rule: points for rule, points in found.granted.items() if points}
-            for (_, key), found in sorted(self.world.orders.items())
+            key.id: {rule: points for rule, points in found.granted.items() if points}
+            for (_, key), found in sorted(self.world.claims.items())
+            if key.kind == "order"
         }
 
     def check(self) -> None:
@@ -271,11 +222,11 @@ class Ledger:
         for account in self.world.accounts.values():
             for posting in (posting for decision in account.decisions for posting in decision.postings):
                 sign = (posting.debit in ("source", "clawed_back")) - (posting.credit == "clawed_back")
-                key = (str(posting.origin), posting.rule_id)
+                key = (str(posting.claim), posting.rule_id)
                 made[key] = made.get(key, 0) + sign * posting.points
-        referrals = [item for known in self.world.referrals.values() for item in known.values()]
-        everything: list[Order | ReferralClaim] = [*self.world.orders.values(), *referrals]
-        claims = {(str(item.origin), rule): points for item in everything for rule, points in item.granted.items()}
+        claims = {
+            (str(item.key), rule): points for item in self.world.claims.values() for rule, points in item.granted.items()
+        }
         assert {key: points for key, points in made.items() if points} == {
             key: points for key, points in claims.items() if points
         }
@@ -286,5 +237,5 @@ def outcome(ledger: Ledger) -> tuple[object, ...]:
     return (ledger.granted(), ledger.buckets(), [item.base for item in _sorted_orders(ledger)])
 
 
-def _sorted_orders(ledger: Ledger) -> Sequence[Any]:
-    return [found for _, found in sorted(ledger.world.orders.items())]
+def _sorted_orders(ledger: Ledger) -> Sequence[Claim]:
+    return [found for (_, key), found in sorted(ledger.world.claims.items()) if key.kind == "order"]

@@ -6,7 +6,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from contracts.base import LATEST
-from points_accrual.domain.calendar import activation, expiry
+from contracts.program import Expiry
+from points_accrual.domain.calendar import days_later, expiry
 
 BERLIN, CAIRO, NEW_YORK = ZoneInfo("Europe/Berlin"), ZoneInfo("Africa/Cairo"), ZoneInfo("America/New_York")
 
@@ -16,18 +17,18 @@ def utc(*parts: int) -> datetime:
 
 
 def test_activation_keeps_the_local_time_over_a_clock_change() -> None:
-    assert activation(utc(2026, 3, 20, 9), 14, BERLIN) == utc(2026, 4, 3, 8)
-    assert activation(utc(2026, 10, 20, 8), 14, BERLIN) == utc(2026, 11, 3, 9)
+    assert days_later(utc(2026, 3, 20, 9), 14, BERLIN) == utc(2026, 4, 3, 8)
+    assert days_later(utc(2026, 10, 20, 8), 14, BERLIN) == utc(2026, 11, 3, 9)
 
 
 def test_activation_in_the_hour_that_clocks_skip_or_repeat() -> None:
-    assert activation(utc(2026, 3, 28, 1, 30), 1, BERLIN) == utc(2026, 3, 29, 1, 30)  # 02:30 is 03:30 then
-    assert activation(utc(2026, 10, 24, 0, 30), 1, BERLIN) == utc(2026, 10, 25, 0, 30)  # the first 02:30
-    assert activation(utc(2026, 10, 25, 1, 30), 0, BERLIN) == utc(2026, 10, 25, 1, 30)
+    assert days_later(utc(2026, 3, 28, 1, 30), 1, BERLIN) == utc(2026, 3, 29, 1, 30)  # 02:30 is 03:30 then
+    assert days_later(utc(2026, 10, 24, 0, 30), 1, BERLIN) == utc(2026, 10, 25, 0, 30)  # the first 02:30
+    assert days_later(utc(2026, 10, 25, 1, 30), 0, BERLIN) == utc(2026, 10, 25, 1, 30)
 
 
 def test_an_activation_that_no_event_could_tell() -> None:
-    assert activation(utc(2199, 12, 31), 14, BERLIN) == LATEST - timedelta(seconds=1)
+    assert days_later(utc(2199, 12, 31), 14, BERLIN) == LATEST - timedelta(seconds=1)
 
 
 @pytest.mark.parametrize(
@@ -42,14 +43,14 @@ def test_an_activation_that_no_event_could_tell() -> None:
     ],
 )
 def test_expiry_is_the_end_of_the_local_day(active: datetime, months: int, end: datetime) -> None:
-    assert expiry(active, months, BERLIN) == end
+    assert expiry(active, Expiry(months=months), BERLIN) == end
 
 
 def test_expiry_where_the_day_begins_at_one_o_clock() -> None:
     """Cairo's clocks go from 24 April 2026 00:00 to 01:00: the 23rd ends when they do."""
-    assert expiry(utc(2026, 3, 23, 12), 1, CAIRO) == utc(2026, 4, 23, 22)
+    assert expiry(utc(2026, 3, 23, 12), Expiry(months=1), CAIRO) == utc(2026, 4, 23, 22)
 
 
 def test_expiry_in_other_zones() -> None:
-    assert expiry(utc(2026, 1, 1, 3), 1, NEW_YORK) == utc(2026, 2, 1, 5)  # 31 December there
-    assert expiry(utc(2026, 1, 1), None, BERLIN) is None
+    assert expiry(utc(2026, 1, 1, 3), Expiry(months=1), NEW_YORK) == utc(2026, 2, 1, 5)  # 31 December there
+    assert expiry(utc(2026, 1, 1), Expiry(months=None), BERLIN) is None

@@ -13,8 +13,7 @@ from contracts.base import Event
 from contracts.orders import OrderChangedV1, Refund
 from contracts.points import Cause, PointsEvent
 from contracts.tiers import StandingChangedV1, StandingInterval
-from points_accrual.domain.account import begin
-from points_accrual.domain.redeeming import redeem
+from points_accrual.domain.account import begin, debit_active
 from tests.unit.points_accrual.samples import (
     DAY,
     T0,
@@ -122,8 +121,8 @@ def _spend_all(ledger: Ledger) -> None:
     account = ledger.account()
     cause = Cause(kind="command", id="all")
     at = T0 - 19 * DAY
-    decision = begin(account, "command:all", cause, occurred_at=at, recorded_at=at, input="", pinned={})
-    redeem(account, decision, DOCUMENT, DOCUMENT.rewards[0].model_copy(update={"cost": account.active}), "CODE")
+    begin(account, "redeem", "command:all", cause, occurred_at=at, recorded_at=at, input="")
+    debit_active(account, account.active, credit="redeemed", at=at, program_version=1)
     later = first.model_copy(update={"revision": 2, "cancelled_at": T0, "recorded_at": T0 + DAY})
     ledger.send(later)
 
@@ -253,11 +252,10 @@ def test_any_split_of_a_refund_ends_as_one_full_refund(parts: list[int], swept: 
     at = T0 + 20 * DAY if swept else T0
     ledger.sweep(at)
     if swept and spent:
-        account, document = ledger.account(), program()
-        decision = begin(
-            account, "command", Cause(kind="command", id="1"), occurred_at=at, recorded_at=at, input="", pinned={}
-        )
-        redeem(account, decision, document, document.rewards[0].model_copy(update={"cost": spent}), "CODE")
+        account = ledger.account()
+        cause = Cause(kind="command", id="1")
+        begin(account, "redeem", "command", cause, occurred_at=at, recorded_at=at, input="")
+        debit_active(account, spent, credit="redeemed", at=at, program_version=1)
     refunds: list[Refund] = []
     for part in [*parts, 10000]:
         refunds.append(back(str(len(refunds)), at + DAY, {"1": part}))

@@ -15,11 +15,11 @@ from contracts.points import (
     PointsGrantedV1,
 )
 from contracts.program import Program
-from points_accrual.domain.account import Lot, OrderKey, begin
-from points_accrual.domain.redeeming import RefusedError, find_reward, redeem
-from points_accrual.domain.world import SKEW_MAX
-from points_accrual.handlers import order_changed
-from shared.transaction import Permanent
+from points_accrual.domain.account import begin, debit_active
+from points_accrual.domain.catalogue import RefusedError, check_covered, find_reward
+from points_accrual.domain.deciding import WrongProgramError, take_order
+from points_accrual.domain.lots import ClaimKey, Lot
+from points_accrual.domain.world import SKEW_MAX, Trace
 from tests.unit.points_accrual.samples import (
     ANN,
     BOB,
@@ -31,7 +31,6 @@ from tests.unit.points_accrual.samples import (
     enrolled,
     interval,
     line,
-    message,
     order,
     program,
     published,
@@ -44,19 +43,16 @@ ACTIVE = T0 + 14 * DAY
 
 
 def spend_points(ledger: Ledger, points: int, at: datetime) -> None:
-    """Redeem so many points with a reward of that cost."""
-    document = program()
-    reward = document.rewards[0].model_copy(update={"cost": points})
+    """Spend so many points, whatever on."""
     account = ledger.account()
-    cause = {"kind": "command", "id": f"spend {points}"}
-    decision = begin(
-        account, f"command:{at}", Cause.model_validate(cause), occurred_at=at, recorded_at=at, input="", pinned={}
-    )
-    redeem(account, decision, document, reward, "CODE")
+    cause = Cause(kind="command", id=f"spend {points}")
+    begin(account, "redeem", f"command:{at}", cause, occurred_at=at, recorded_at=at, input="")
+    check_covered(account, points)
+    debit_active(account, points, credit="redeemed", at=at, program_version=1)
 
 
 def reason(ledger: Ledger) -> str | None:
-    return next(iter(ledger.world.orders.values())).reason
+    return next(iter(ledger.world.claims.values())).reason
 
 
 def test_points_wait_then_are_spendable_then_run_out() -> None:
@@ -196,10 +192,10 @@ def test_other_lots_get_their_points_back() -> None:
     ledger = Ledger().send(enrolled(), order(), order(order_id="2", placed_at=T0 + DAY)).sweep(ACTIVE + DAY)
     spend_points(ledger, 50, ACTIVE + 2 * DAY)
     ledger.send(REFUND)
-    lots = {lot.origin[1]: lot.remaining for lot in ledger.account().lots.values()}
-    assert lots == {"1": 0, "2": 50}
+    lots = {lot.claim.id: lot.remaining for lot in ledger.account().lots.values()}
+    assert lots == {"shop:1": 0, "shop:2": 50}
     ledger.send(order(revision=3, recorded_at=ACTIVE + 8 * DAY))
-    assert {lot.origin[1]: lot.remaining for lot in ledger.account().lots.values()} == {"1": 50, "2": 100}
+    assert {lot.claim.id: lot.remaining for lot in ledger.account().lots.values()} == {"shop:1": 50, "shop:2": 100}
     event = ledger.events()[-1]
     assert isinstance(event, PointsGrantedV1)
     assert {(item.debit, item.credit) for item in event.transfers} == {("clawed_back", "active")}
@@ -209,13 +205,13 @@ def test_debits_use_the_soonest_expiring_lot_and_remember_it() -> None:
     ledger = Ledger().send(enrolled(), order(order_id="2", placed_at=T0 + DAY), order()).sweep(ACTIVE + DAY)
     spend_points(ledger, 130, ACTIVE + 2 * DAY)
     posting = ledger.account().decisions[-1].postings[-1]
-    origins = [(ledger.account().lots[lot_id].origin[1], points) for lot_id, points in posting.uses]
-    assert origins == [("1", 100), ("2", 30)]
+    origins = [(ledger.account().lots[lot_id].claim.id, points) for lot_id, points in posting.uses]
+    assert origins == [("shop:1", 100), ("shop:2", 30)]
 
 
 def test_lots_that_never_expire_are_used_last_then_the_oldest_then_by_id() -> None:
     def lot(number: int, opened: datetime, expires: datetime | None) -> Lot:
-        return Lot(UUID(int=number), OrderKey("shop", str(number)), 1, opened, opened, expires, "active", 1)
+        return Lot(UUID(int=number), ClaimKey("order", str(number)), 1, opened, opened, expires, "", "active", 1)
 
     lots = [
         lot(5, T0, None),
@@ -242,13 +238,13 @@ def test_a_standing_that_arrives_late_has_its_orders_judged_again() -> None:
 
 def test_an_order_never_benefits_from_itself() -> None:
     ledger = Ledger().send(enrolled(), standing(interval("gold", T0, order="shop:1")), order(), order(order_id="2"))
-    assert ledger.granted() == {"shop:1": {"spend": 100}, "shop:2": {"spend": 150}}
+    assert ledger.granted() == {"shop:1": {"spend": 100}, "shop:2": {"spend": 100, "tier": 50}}
 
 
 def test_a_standing_ends_with_valid_until() -> None:
     until = standing(interval("gold", T0 - DAY, until=T0), interval("silver", T0))
     ledger = Ledger().send(enrolled(), until, order(), order(order_id="2", placed_at=T0 + DAY))
-    assert ledger.granted() == {"shop:1": {"spend": 150}, "shop:2": {"spend": 125}}
+    assert ledger.granted() == {"shop:1": {"spend": 100, "tier": 50}, "shop:2": {"spend": 100, "tier": 25}}
 
 
 def test_old_revisions_and_versions_change_nothing() -> None:
@@ -329,9 +325,9 @@ def test_redemptions_are_refused_by_name() -> None:
 
 def test_events_that_can_never_be_applied() -> None:
     ledger = Ledger().send(enrolled(), order())
-    with pytest.raises(Permanent, match="never published"):
+    with pytest.raises(WrongProgramError, match="never published"):
         ledger.send(order(program_id="other"))
-    with pytest.raises(Permanent, match=f"belongs to member {ANN}"):
+    with pytest.raises(WrongProgramError, match=f"belongs to member {ANN}"):
         ledger.send(order(member_id=BOB, revision=2))
 
 
@@ -340,7 +336,7 @@ def test_a_recorded_time_far_ahead_is_not_believed() -> None:
     ledger.send(enrolled())
     ledger.world.now = T0
     event = order(recorded_at=T0 + 300 * DAY)
-    order_changed(ledger.world, message(event, 99))
+    take_order(ledger.world, event, "event", Trace("test"))
     assert ledger.account().clock == T0 + SKEW_MAX
 
 

@@ -3,76 +3,17 @@
 Points move by double entry alone (`post`), so that the member's and the program's buckets always add up to zero.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from heapq import heapify, heappop, heappush
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from contracts.ids import derived_id
 from contracts.points import Balances, Bucket, Cause
 
-
-class OrderKey(NamedTuple):
-    """An order within its program."""
-
-    source: str
-    order_id: str
-
-    def __str__(self) -> str:
-        return f"{self.source}:{self.order_id}"
-
-
-class ReferralKey(NamedTuple):
-    """One party's reward for a referral."""
-
-    referral_id: UUID
-    role: Literal["advocate", "friend"]
-
-    def __str__(self) -> str:
-        return f"{self.referral_id}:{self.role}"
-
-
-Origin = OrderKey | ReferralKey
-
-
-@dataclass(slots=True)
-class Taking:
-    """Points taken back of what a lot's origin was granted, and from where: a clawback that can be undone."""
-
-    kind: Literal["pending", "active", "expired", "deficit", "waived"]
-    points: int
-    lot_id: UUID | None = None
-    """Of the lot that active points came from; it may be another's."""
-
-
-@dataclass(slots=True)
-class Lot:
-    """What one order or referral brought: pending, then active until it ends."""
-
-    lot_id: UUID
-    origin: Origin
-    program_version: int
-    opened_at: datetime
-    activates_at: datetime
-    expires_at: datetime | None
-    state: Literal["pending", "active", "ended"] = "pending"
-    remaining: int = 0
-    expired: int = 0
-    """Points of it that ran out and were not taken back since."""
-    takings: list[Taking] = field(default_factory=list)
-    """What was taken back of the origin's grant, last at the end."""
-
-    @property
-    def due_at(self) -> datetime | None:
-        """When its state changes by itself."""
-        if self.state == "ended":
-            return None
-        return self.activates_at if self.state == "pending" else self.expires_at
-
-    def consumed_before(self) -> tuple[bool, datetime, datetime, UUID]:
-        """Soonest-expiring first, those that never do last, then the oldest, then by id."""
-        return self.expires_at is None, self.expires_at or self.opened_at, self.opened_at, self.lot_id
+from .lots import ClaimKey, Lot
 
 
 @dataclass(slots=True)
@@ -87,10 +28,19 @@ class Posting:
     effective_at: datetime
     program_version: int
     rule_id: str | None = None
-    origin: Origin | None = None
+    claim: ClaimKey | None = None
     lot_id: UUID | None = None
     uses: tuple[tuple[UUID, int], ...] = ()
     """Which lots a debit of active points took how many from."""
+
+
+class Notice(NamedTuple):
+    """Points of a lot that will run out."""
+
+    lot: Lot
+    points: int
+    at: datetime
+    expires_at: datetime
 
 
 @dataclass(slots=True)
@@ -99,14 +49,25 @@ class Decision:
 
     member_id: UUID
     sequence: int
+    kind: str
     key: str
     cause: Cause
     occurred_at: datetime
     effective_at: datetime
     input: str
     """The event or command as JSON."""
-    pinned: dict[str, Any]
+    pinned: dict[str, Any] = field(default_factory=dict)
+    """What the outcome depended on beside the ledger itself."""
     postings: list[Posting] = field(default_factory=list)
+    warned: list[Notice] = field(default_factory=list)
+    recorded: dict[str, Any] | None = None
+    """On a replay: what was pinned then."""
+
+    def pin(self, name: str, now: Callable[[], Any]) -> Any:
+        """A value from outside the ledger: taken now and written down, or, on a replay, as it was then."""
+        if name not in self.pinned:
+            self.pinned[name] = now() if self.recorded is None else self.recorded[name]
+        return self.pinned[name]
 
 
 @dataclass(slots=True)
@@ -122,32 +83,40 @@ class Account:
     deficit: int = 0
     sequence: int = 0
     """Of the last decision; the account's version."""
+    deficit_since: datetime | None = None
+    active_at: datetime | None = None
+    """When the member last did something that keeps points alive."""
+    frozen: bool = False
+    household_id: UUID | None = None
     lots: dict[UUID, Lot] = field(default_factory=dict)
     touched: set[UUID] = field(default_factory=set)
     """Lots changed in this batch."""
     decisions: list[Decision] = field(default_factory=list)
-    nothing_due: bool = False
-    """It was to be swept in vain: what it said was due is not any more."""
+    changed: bool = False
+    """Something else of it than its balances."""
+    recorded: dict[str, Any] | None = None
+    """On a replay: what was pinned for the decision that comes next."""
 
     def balances(self) -> Balances:
         """The member's buckets as told to the world."""
-        return Balances(pending=self.pending, active=self.active, held=self.held, deficit=self.deficit)
+        return Balances.model_construct(pending=self.pending, active=self.active, held=self.held, deficit=self.deficit)
 
 
 def begin(
     account: Account,
+    kind: str,
     key: str,
     cause: Cause,
     *,
     occurred_at: datetime,
     recorded_at: datetime,
     input: str,
-    pinned: dict[str, Any],
 ) -> Decision:
     """Open the next decision; the account is first advanced to when it is posted: never before its clock."""
     account.sequence += 1
     effective_at = max(recorded_at, account.clock)
-    decision = Decision(account.member_id, account.sequence, key, cause, occurred_at, effective_at, input, pinned)
+    decision = Decision(account.member_id, account.sequence, kind, key, cause, occurred_at, effective_at, input)
+    decision.recorded, account.recorded = account.recorded, None
     account.decisions.append(decision)
     advance(account, effective_at)
     return decision
@@ -163,7 +132,7 @@ def post(
     program_version: int,
     lot: Lot | None = None,
     rule_id: str | None = None,
-    origin: Origin | None = None,
+    claim: ClaimKey | None = None,
     uses: tuple[tuple[UUID, int], ...] = (),
 ) -> None:
     """Move points from one bucket to another within the open decision."""
@@ -182,20 +151,21 @@ def post(
             at,
             program_version,
             rule_id,
-            origin or (lot.origin if lot else None),
+            claim or (lot.claim if lot else None),
             lot.lot_id if lot else None,
             uses,
         )
     )
-    _move(account, debit, -points)
-    _move(account, credit, points)
+    _move(account, debit, -points, at)
+    _move(account, credit, points, at)
     assert account.active == 0 or account.deficit == 0
 
 
-def _move(account: Account, bucket: Bucket, points: int) -> None:
+def _move(account: Account, bucket: Bucket, points: int, at: datetime) -> None:
     if bucket == "deficit":  # Kept as what is owed: the negative of a balance.
         account.deficit -= points
         assert account.deficit >= 0
+        account.deficit_since = (account.deficit_since or at) if account.deficit else None
     elif bucket == "pending":
         account.pending += points
         assert account.pending >= 0
@@ -209,15 +179,22 @@ def _move(account: Account, bucket: Bucket, points: int) -> None:
 
 def advance(account: Account, to: datetime) -> None:
     """Activate what was due and expire what ran out until then, in due order, each dated at its own due moment."""
-    due = [(lot.due_at, lot.lot_id) for lot in account.lots.values() if lot.due_at is not None and lot.due_at <= to]
+    due = [(lot.due_at, lot.lot_id) for lot in account.lots.values() if _is_due(lot, to)]
     heapify(due)
     while due:
         at, lot_id = heappop(due)
         lot = account.lots[lot_id]
+        assert at is not None
         _mature(account, lot, max(at, account.clock))
-        if lot.due_at is not None and lot.due_at <= to:
+        if _is_due(lot, to):
             heappush(due, (lot.due_at, lot_id))
     account.clock = max(account.clock, to)
+
+
+def _is_due(lot: Lot, to: datetime) -> bool:
+    """An order that was never fulfilled is judged again instead: that takes more than the account."""
+    awaiting = lot.state == "pending" and lot.activates_at is None
+    return not awaiting and lot.due_at is not None and lot.due_at <= to
 
 
 def _mature(account: Account, lot: Lot, at: datetime) -> None:
@@ -227,12 +204,19 @@ def _mature(account: Account, lot: Lot, at: datetime) -> None:
         lot.state = "active"
         if points:
             credit_active(account, lot, points, debit="pending", at=at)
+    elif lot.warnings:
+        lot.warnings = lot.warnings[1:]
+        if lot.remaining:
+            assert lot.expires_at is not None
+            account.decisions[-1].warned.append(Notice(lot, lot.remaining, at, lot.expires_at))
     else:
-        _expire(account, lot, at)
+        expire(account, lot, at)
 
 
-def _expire(account: Account, lot: Lot, at: datetime) -> None:
-    lot.state = "ended"
+def expire(account: Account, lot: Lot, at: datetime) -> None:
+    """End a lot; what remains in it is gone."""
+    lot.state, lot.warnings = "ended", ()
+    account.touched.add(lot.lot_id)
     if lot.remaining:
         post(account, "active", "expired", lot.remaining, at=at, program_version=lot.program_version, lot=lot)
         lot.expired += lot.remaining
@@ -253,19 +237,19 @@ def credit_active(
 
     What the member owes is settled first, as its own transfer; a lot that has ended expires them at once.
     """
-    claim = by or lot
+    cause = by or lot
     settled = min(points, account.deficit)
     parts: tuple[tuple[Bucket, int], ...] = (("deficit", settled), ("active", points - settled))
     for credit, part in parts:
         if part:
             post(
                 account, debit, credit, part,
-                at=at, program_version=claim.program_version, lot=lot, rule_id=rule_id, origin=claim.origin,
+                at=at, program_version=cause.program_version, lot=lot, rule_id=rule_id, claim=cause.claim,
             )  # fmt: skip
     lot.remaining += points - settled
     account.touched.add(lot.lot_id)
     if lot.state == "ended":
-        _expire(account, lot, at)
+        expire(account, lot, at)
 
 
 def debit_active(
@@ -276,7 +260,7 @@ def debit_active(
     at: datetime,
     program_version: int,
     rule_id: str | None = None,
-    origin: Origin | None = None,
+    claim: ClaimKey | None = None,
 ) -> tuple[tuple[UUID, int], ...]:
     """Take spendable points, soonest-expiring lots first. Returns how many were used of which lots."""
     left = points
@@ -293,6 +277,6 @@ def debit_active(
     assert left == 0, "the lots that were loaded cover every debit"
     post(
         account, "active", credit, points,
-        at=at, program_version=program_version, rule_id=rule_id, origin=origin, uses=tuple(uses),
+        at=at, program_version=program_version, rule_id=rule_id, claim=claim, uses=tuple(uses),
     )  # fmt: skip
     return tuple(uses)

@@ -2,20 +2,31 @@
 
 from collections.abc import Sequence
 from fractions import Fraction
-from math import ceil, floor
 from typing import Literal
 
 Exact = int | Fraction
 Rounding = Literal["floor", "half_up", "ceiling"]
 
+MILLION = 10**6
+"""Rates and multipliers of the program have six decimals: as integers they are so many millionths."""
 
-def rounded(value: Exact, mode: Rounding) -> int:
-    """A non-negative amount as a whole number."""
+
+def rounded(value: Exact, mode: Rounding, unit: int = 1) -> int:
+    """A non-negative amount, counted in `unit`-ths, as a whole number."""
     if mode == "floor":
-        return floor(value)
+        return int(value // unit)
     if mode == "ceiling":
-        return ceil(value)
-    return floor(value + Fraction(1, 2))
+        return -int(-value // unit)
+    return int((2 * value + unit) // (2 * unit))
+
+
+def times(value: Exact, millionths: int) -> Exact:
+    """A value multiplied by a rate in millionths. It stays an integer as long as that is exact: that is much faster."""
+    product = value * millionths
+    if isinstance(product, int):
+        whole, rest = divmod(product, MILLION)
+        return whole if not rest else Fraction(product, MILLION)
+    return product / MILLION
 
 
 def apportion(total: int, weights: Sequence[Exact]) -> list[int]:
@@ -23,14 +34,16 @@ def apportion(total: int, weights: Sequence[Exact]) -> list[int]:
 
     What is left after rounding down goes to the largest fractions, ties to the earlier. All zero when no weight is.
     """
+    if len(weights) == 1:
+        return [total if weights[0] else 0]
     whole = sum(weights)
     if not whole:
         return [0] * len(weights)
-    if len(weights) == 1:
-        return [total]
-    quotas = [Fraction(total) * weight / whole for weight in weights]
-    shares = [floor(quota) for quota in quotas]
-    by_fraction = sorted(range(len(quotas)), key=lambda index: (shares[index] - quotas[index], index))
-    for index in by_fraction[: total - sum(shares)]:
-        shares[index] += 1
+    parts = [divmod(total * weight, whole) for weight in weights]
+    shares = [int(quotient) for quotient, _ in parts]
+    left = total - sum(shares)
+    if left:
+        by_fraction = sorted(range(len(parts)), key=lambda index: (-parts[index][1], index))
+        for index in by_fraction[:left]:
+            shares[index] += 1
     return shares

@@ -1,11 +1,11 @@
-"""What a decision tells the world: one event per kind, with the transfers, and the balances after it."""
+"""What a decision tells the world: one event per kind and claim, with the transfers, and the balances after it.
 
-from collections.abc import Callable
-from datetime import datetime
+Events are built from values that are valid already, so pydantic is not asked to check them again.
+"""
+
+from collections.abc import Callable, Mapping
 from typing import Any
-from uuid import UUID
 
-from contracts.base import Event
 from contracts.ids import derived_id
 from contracts.points import (
     BaseStep,
@@ -15,98 +15,132 @@ from contracts.points import (
     PointsClawedBackV1,
     PointsEvent,
     PointsExpiredV1,
+    PointsExpiringV1,
     PointsGrantedV1,
-    PointsRedeemedV1,
+    RuleShare,
     Transfer,
 )
 
 from .account import Account, Decision, Posting
-from .claims import Order, Referral
+from .calendar import told_expiry
+from .claims import Claim
+from .judging import Verdict
+from .limits import Limited
+from .world import Announcement, World
 
-HashOf = Callable[[str, int], str]
-"""The hash of a program's version."""
-Announcement = tuple[Event, UUID, datetime]
-"""The event, its id, and when it happened."""
 
-
-def announce_time(account: Account, decision: Decision, hash_of: HashOf) -> list[Announcement]:
-    """What became active and what ran out while the account was advanced. Their cause is their due moment."""
+def announce_time(world: World, account: Account, decision: Decision) -> list[Announcement]:
+    """What became active, will run out, and did while the account was advanced. The cause is the due moment."""
     events: list[Announcement] = []
     for kind, test in ((PointsActivatedV1, _activated), (PointsExpiredV1, _expired)):
         postings = [posting for posting in decision.postings if test(posting)]
         if postings:
             due = max(posting.effective_at for posting in postings)
             cause = Cause(kind="sweep", id=due.isoformat())
-            common = _common(account, decision, postings, hash_of) | {"cause": cause, "occurred_at": due}
-            events.append(_announcement(kind(**common)))
+            values = common(world, account, decision, postings) | {"cause": cause, "occurred_at": due}
+            events.append(announcement(kind.model_construct(**values)))
+    events += [_expiring(world, account, decision, place) for place in range(len(decision.warned))]
     return events
+
+
+def _expiring(world: World, account: Account, decision: Decision, place: int) -> Announcement:
+    notice = decision.warned[place]
+    book = world.book(account.program_id, notice.lot.program_version)
+    _, rule = book.terms(notice.lot.terms, notice.lot.claim.kind)
+    told = told_expiry(notice.expires_at, rule.grace_days, book.zone)
+    values = common(world, account, decision, [], notice.lot.program_version) | {
+        "cause": Cause(kind="sweep", id=notice.at.isoformat()),
+        "occurred_at": notice.at, "effective_at": notice.at, "points": notice.points,
+        "days": max(1, round((told - notice.at).total_seconds() / 86_400)), "expires_at": told,
+    }  # fmt: skip
+    event = PointsExpiringV1.model_construct(**values)
+    return event, derived_id(notice.at, event.TYPE, account.member_id, notice.lot.lot_id, notice.at), notice.at
 
 
 def announce_claim(
-    account: Account, decision: Decision, claim: Order | Referral, old_base: tuple[BaseStep, ...], hash_of: HashOf
-) -> list[Announcement]:
-    """What an order or referral was granted or had taken back; also when only its base points changed."""
-    taken = [posting for posting in decision.postings if posting.credit == "clawed_back"]
-    granted = [posting for posting in decision.postings if posting.debit in ("source", "clawed_back")]
-    base = _base(claim) if isinstance(claim, Order) and (claim.base or old_base) else None
-    same = not isinstance(claim, Order) or claim.base == old_base
+    world: World, account: Account, decision: Decision, claim: Claim, verdict: Verdict, limited: Limited,
+    old_base: tuple[BaseStep, ...], cause: Cause,
+) -> list[Announcement]:  # fmt: skip
+    """What a claim was granted or had taken back; also when only its base points changed."""
+    own = [posting for posting in decision.postings if posting.claim == claim.key]
+    taken = [posting for posting in own if posting.credit == "clawed_back"]
+    granted = [posting for posting in own if posting.debit in ("source", "clawed_back")]
+    base = _base(claim) if claim.key.kind == "order" and (claim.base or old_base) else None
+    same = claim.base == old_base
     fell = base is not None and not same and old_base and base.steps[-1].base_points < old_base[-1].base_points
     assert claim.program_version is not None or not (taken or granted)
+    more: dict[str, Any] = {
+        "cause": cause, "claim_kind": claim.key.kind, "claim_id": claim.key.id, "base": base,
+        "rules": rule_shares(verdict, limited, claim.granted),
+    }  # fmt: skip
     events: list[Announcement] = []
     if taken or (fell and not granted):
-        common = _common(account, decision, taken, hash_of, claim)
-        events.append(_announcement(PointsClawedBackV1(**common, base=base)))
+        values = common(world, account, decision, taken, claim.program_version) | more
+        events.append(announcement(PointsClawedBackV1.model_construct(**values), claim.key))
     if granted or not (same or taken or fell):
-        lot = account.lots[claim.lot_id] if claim.lot_id else None
-        activates_at = lot.activates_at if lot and lot.state == "pending" else None
-        common = _common(account, decision, granted, hash_of, claim)
-        events.append(_announcement(PointsGrantedV1(**common, base=base, activates_at=activates_at)))
+        pending = [account.lots[lot_id] for lot_id in claim.lots.values() if account.lots[lot_id].state == "pending"]
+        activates_at = min((lot.activates_at for lot in pending if lot.activates_at is not None), default=None)
+        values = common(world, account, decision, granted, claim.program_version) | more
+        event = PointsGrantedV1.model_construct(**values, activates_at=activates_at)
+        events.append(announcement(event, claim.key))
     return events
 
 
-def announce_redemption(
-    account: Account, decision: Decision, reward_id: str, coupon_id: UUID, hash_of: HashOf
-) -> Announcement:
-    """Points were spent."""
-    postings = [posting for posting in decision.postings if posting.credit == "redeemed"]
-    common = _common(account, decision, postings, hash_of)
-    return _announcement(PointsRedeemedV1(**common, reward_id=reward_id, coupon_id=coupon_id))
+def rule_shares(verdict: Verdict, limited: Limited, granted: Mapping[str, int]) -> tuple[RuleShare, ...]:
+    """What each rule makes of the claim as it stands."""
+    return tuple(
+        RuleShare.model_construct(
+            rule_id=rule_id, wanted=points, granted=granted.get(rule_id, 0), cut_by=limited.cuts.get(rule_id, ()),
+            lines=verdict.lines.get(rule_id),
+        )
+        for rule_id, points in verdict.wanted.items()
+        if points
+    )  # fmt: skip
 
 
 def _activated(posting: Posting) -> bool:
-    return posting.debit == "pending" and posting.credit != "clawed_back"
+    return posting.debit == "pending" and posting.credit not in ("clawed_back", "transferred")
 
 
 def _expired(posting: Posting) -> bool:
     return posting.debit == "active" and posting.credit == "expired"
 
 
-def _base(order: Order) -> OrderBase:
+def _base(claim: Claim) -> OrderBase:
     """The base points as they are now; an order that earns nothing counts for none."""
-    steps = order.base or (BaseStep(acts_from=order.placed_at, base_points=0),)
-    return OrderBase(order=order.ref(), steps=steps)
+    steps = claim.base or (BaseStep.model_construct(acts_from=claim.at, base_points=0),)
+    return OrderBase.model_construct(order=claim.order_ref(), steps=steps)
 
 
-def _announcement(event: PointsEvent) -> Announcement:
-    event_id = derived_id(event.occurred_at, event.TYPE, event.member_id, event.sequence)
+def announcement(event: PointsEvent, *facts: object) -> Announcement:
+    """An event with its id: of the decision, and of what in it."""
+    event_id = derived_id(event.occurred_at, event.TYPE, event.member_id, event.sequence, *facts)
     return event, event_id, event.occurred_at
 
 
-def _common(
-    account: Account,
-    decision: Decision,
-    postings: list[Posting],
-    hash_of: HashOf,
-    claim: Order | Referral | None = None,
+def told(
+    world: World, account: Account, decision: Decision, kind: type[PointsEvent], test: Callable[[Posting], bool],
+    program_version: int, **values: Any,
+) -> Announcement:  # fmt: skip
+    """An event about those transfers of a decision that pass a test."""
+    postings = [posting for posting in decision.postings if test(posting)]
+    return announcement(
+        kind.model_construct(**common(world, account, decision, postings, program_version), **values),
+        values.get("coupon_id"),
+    )
+
+
+def common(
+    world: World, account: Account, decision: Decision, postings: list[Posting], program_version: int | None = None
 ) -> dict[str, Any]:
     """The fields that all points events share. Several versions of the program: the newest is named."""
-    version = max((posting.program_version for posting in postings), default=claim.program_version if claim else None)
+    version = max((posting.program_version for posting in postings), default=program_version)
     assert version is not None
     return {
         "program_id": account.program_id,
         "member_id": account.member_id,
         "program_version": version,
-        "program_hash": hash_of(account.program_id, version),
+        "program_hash": world.programs.hash_of(account.program_id, version),
         "sequence": decision.sequence,
         "account_version": account.sequence,
         "occurred_at": decision.occurred_at,
@@ -119,7 +153,7 @@ def _common(
 
 
 def _transfer(posting: Posting) -> Transfer:
-    return Transfer(
+    return Transfer.model_construct(
         transfer_id=posting.transfer_id,
         debit=posting.debit,
         credit=posting.credit,

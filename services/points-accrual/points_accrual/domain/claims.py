@@ -1,16 +1,19 @@
-"""What the ledger remembers of whoever earns: the member, their orders, and their part in referrals."""
+"""What the ledger remembers of whoever earns: the member, and everything that points were ever given for."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+from contracts.activities import ActivityRecordedV1
+from contracts.base import Event
 from contracts.members import MemberChangedV1
 from contracts.orders import OrderChangedV1
-from contracts.points import BaseStep, OrderRef
-from contracts.tiers import StandingInterval
+from contracts.points import ActivityRef, BaseStep, OrderRef
+from contracts.tiers import MembershipInterval, StandingInterval
 
-from .account import OrderKey, ReferralKey
+from .lots import ClaimKey
 
 
 @dataclass(slots=True)
@@ -21,81 +24,96 @@ class Member:
     status: Literal["unknown", "shopper", "member", "erased"] = "unknown"
     enrolled_at: datetime | None = None
     version: int = 0
+    merged_into: UUID | None = None
+    attributes: dict[str, str] = field(default_factory=dict)
+    birthday: str | None = None
+    """Month and day, the first that was told."""
     intervals: tuple[StandingInterval, ...] = ()
+    memberships: tuple[MembershipInterval, ...] = ()
     standing_version: int = 0
+    segments: frozenset[str] = frozenset()
+    segments_version: int = 0
+    dates_version: int = 0
+    """The version of the program by which `next_date_at` was found; 0: not yet."""
+    next_date_at: datetime | None = None
+    """When a birthday or another day of the member brings points next."""
     changed: bool = False
+
+
+Counts = dict[str, tuple[int, tuple[str, ...]]]
+"""What counts for challenges: by challenge an amount, and which different things."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Claim:
-    """What an origin was granted so far, by which version of the program, and why so much."""
+    """Something that points are given for: its facts, by which version of the program it is judged, what it has."""
 
+    key: ClaimKey
     member_id: UUID
+    """Whose it was first, for ever; after a merge the account is another's."""
+    at: datetime
+    """When it happened in the world: placed, done, reached."""
+    version: int = 1
+    """Of its facts: the revision of an order or activity."""
+    first_recorded_at: datetime
+    """The earliest of all revisions seen, also of those that came too late to count: its age must not depend on
+    which came first."""
     program_version: int | None = None
     """None: not judged yet."""
     program_hash: str | None = None
     reason: str | None = None
-    """Why it earns nothing."""
-    explanation: dict[str, Any] = field(default_factory=dict)
+    """Why it has nothing."""
     granted: dict[str, int] = field(default_factory=dict)
     """Points by rule, after clawbacks."""
-    lot_id: UUID | None = None
+    lots: dict[str, UUID] = field(default_factory=dict)
+    """By the name of their terms."""
+    pins: dict[str, Any] = field(default_factory=dict)
+    """What was taken in when it was first judged and stays: room in caps, segments, attributes."""
+    base: tuple[BaseStep, ...] = ()
+    counts: Counts = field(default_factory=dict)
+    detail: dict[str, Any] = field(default_factory=dict)
+    """What it is, where no event says so: the challenge and the how-manieth time, the day."""
+    document_of: UUID | None = None
+    document_sequence: int = 0
+    """The decision that took the newest facts: its input is the document."""
+    document: str = ""
+    parsed: Event | None = None
     changed: bool = False
 
-
-@dataclass(slots=True, kw_only=True)
-class Order(Claim):
-    """An order as last received, and its judgement."""
-
-    origin: OrderKey
-    revision: int
-    placed_at: datetime
-    first_recorded_at: datetime
-    """The earliest of all revisions seen, also of those that came too late to count: its age must not depend on
-    which came first."""
-    base: tuple[BaseStep, ...] = ()
-    document_sequence: int = 0
-    """Of the decision that took the newest revision: its input is the document."""
-    document: str = ""
-    parsed: OrderChangedV1 | None = None
-
     @property
-    def facts(self) -> OrderChangedV1:
+    def facts(self) -> Any:
         """The document, read when it is first needed."""
         if self.parsed is None:
-            self.parsed = OrderChangedV1.model_validate_json(self.document)
+            self.parsed = _MODELS[self.key.kind].model_validate_json(self.document)
         return self.parsed
 
-    def ref(self) -> OrderRef:
-        """How events name it."""
-        source, order_id = self.origin
-        return OrderRef(source=source, order_id=order_id, revision=self.revision, placed_at=self.placed_at)
+    @property
+    def total(self) -> int:
+        """What it has."""
+        return sum(self.granted.values())
+
+    def order_ref(self) -> OrderRef:
+        """How events name an order."""
+        source, _, order_id = self.key.id.partition(":")
+        return OrderRef.model_construct(source=source, order_id=order_id, revision=self.version, placed_at=self.at)
+
+    def activity_ref(self) -> ActivityRef:
+        """How events name an activity."""
+        source, _, activity_id = self.key.id.partition(":")
+        return ActivityRef.model_construct(
+            source=source, activity_id=activity_id, revision=self.version, kind=self.facts.kind, occurred_at=self.at
+        )
 
 
-@dataclass(slots=True, kw_only=True)
-class Referral(Claim):
-    """One party's part in a referral, at its newest version."""
-
-    origin: ReferralKey
-    version: int
-    confirmed: bool
-    placed_at: datetime
+_MODELS: Mapping[str, type[Event]] = {"order": OrderChangedV1, "activity": ActivityRecordedV1}
 
 
-def concerns_orders(member: Member, event: MemberChangedV1) -> bool:
-    """Whether a newer state of a member changes what their orders earn. An erasure takes nothing back."""
+def order_key(source: str, order_id: str) -> ClaimKey:
+    """An order within its program."""
+    return ClaimKey("order", f"{source}:{order_id}")
+
+
+def concerns_claims(member: Member, event: MemberChangedV1) -> bool:
+    """Whether a newer state of a member changes what their claims earn. An erasure takes nothing back."""
     same = (event.status, event.enrolled_at) == (member.status, member.enrolled_at)
     return event.version > member.version and not same and event.status != "erased"
-
-
-def inputs(member: Member, claim: Order | Referral) -> dict[str, Any]:
-    """What a judgement is made from, beside the event that calls for it: pinned with the decision."""
-    facts: dict[str, Any] = {
-        "program_version": claim.program_version,
-        "program_hash": claim.program_hash,
-        "member_version": member.version,
-        "standing_version": member.standing_version,
-    }
-    if isinstance(claim, Order):
-        return facts | {"revision": claim.revision, "first_recorded_at": claim.first_recorded_at.isoformat()}
-    return facts | {"referral_version": claim.version}

@@ -5,13 +5,17 @@ from typing import Literal
 
 from contracts.points import Bucket
 
-from .account import Account, Lot, Taking, credit_active, debit_active, post
+from .account import Account, credit_active, debit_active, post
+from .lots import Lot, Taking
 
-Policy = Literal["only_pending", "within_balance", "unlimited"]
+Policy = Literal["only_pending", "within_balance", "unlimited", "own"]
+"""`own`: only what the claim itself still has; the rest is waived. So a challenge that is not reached any more takes
+back what was not used, and what was used is owed by the next time it is reached.
+"""
 
 
 def raise_by(account: Account, lot: Lot, points: int, *, rule_id: str, at: datetime) -> None:
-    """Grant more. First the origin's own clawbacks are undone, last first; only the rest is new, in the same lot."""
+    """Grant more. First the claim's own clawbacks are undone, last first; only the rest is new, in the same lot."""
     while points and lot.takings:
         last = lot.takings[-1]
         part = min(points, last.points)
@@ -67,19 +71,44 @@ def lower_by(
         lot.expired -= expired
         _taken(lot, Taking("expired", expired))
         points -= expired
-    others = 0 if policy == "only_pending" else min(points, account.active)
+    others = 0 if policy in ("only_pending", "own") else min(points, account.active)
     if others:
         version = lot.program_version
         uses = debit_active(
-            account, others, credit="clawed_back", at=at, program_version=version, rule_id=rule_id, origin=lot.origin
+            account, others, credit="clawed_back", at=at, program_version=version, rule_id=rule_id, claim=lot.claim
         )
         for lot_id, used in uses:
             _taken(lot, Taking("active", used, lot_id))
         points -= others
-    if points:
-        owed = policy == "unlimited"
-        _post(account, lot, "deficit" if owed else "waived", "clawed_back", points, rule_id, at)
-        _taken(lot, Taking("deficit" if owed else "waived", points))
+    for kind, part in _rest(account, points, policy):
+        _post(account, lot, "waived" if kind == "waived" else "deficit", "clawed_back", part, rule_id, at)
+        _taken(lot, Taking(kind, part))
+
+
+def _rest(account: Account, points: int, policy: Policy) -> list[tuple[Literal["deficit", "held", "waived"], int]]:
+    """What is not there is owed, or waived. What reserved points could pay is owed until the hold ends."""
+    if policy == "unlimited":
+        return [("deficit", points)] if points else []
+    reserved = min(points, max(0, account.held - account.deficit)) if policy == "within_balance" else 0
+    parts: list[tuple[Literal["deficit", "held", "waived"], int]] = [("held", reserved), ("waived", points - reserved)]
+    return [(kind, part) for kind, part in parts if part]
+
+
+def forgive(account: Account, points: int, *, at: datetime, program_version: int, kinds: tuple[str, ...]) -> None:
+    """Waive what is owed; takings of these kinds become waived ones, so that undoing them later gives no points."""
+    points = min(points, account.deficit)
+    if not points:
+        return
+    post(account, "waived", "deficit", points, at=at, program_version=program_version)
+    for lot in sorted(account.lots.values(), key=lambda lot: (lot.opened_at, lot.lot_id)):
+        for place, taking in enumerate(lot.takings):
+            if taking.kind in kinds and points:
+                part = min(points, taking.points)
+                points -= part
+                account.touched.add(lot.lot_id)
+                rest = [Taking(taking.kind, taking.points - part)] if part < taking.points else []
+                lot.takings[place : place + 1] = [*rest, Taking("waived", part)]
+                break
 
 
 def _take_own(account: Account, lot: Lot, points: int, rule_id: str, at: datetime) -> None:

@@ -1,201 +1,234 @@
-"""What an order or referral should have, why, and the posting of the difference to what it was granted."""
+"""What a claim should have now, and why: a function of the newest facts, the member, and the version that judges it."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
-from contracts.ids import derived_id
+from contracts.activities import ActivityRecordedV1
+from contracts.orders import OrderFacts, Refund
 from contracts.points import BaseStep
-from contracts.program import Program
 
-from .account import Account, Lot
-from .amounts import Exact
-from .calendar import activation, expiry
-from .claims import Claim, Member, Order, Referral
-from .clawback import lower_by, raise_by
-from .earning import PAID, Entitlement, base_steps, entitlement
-from .standing import tier_at
+from .amounts import MILLION, Exact, apportion, rounded
+from .claims import Claim, Counts, Member
+from .conditions import Situation
+from .counting import activity_counts, order_counts
+from .earning import activity_pieces, order_pieces
+from .money import PAID, is_gone, returns
+from .rulebook import REFERRAL, Giver, Rulebook, millionths
+from .standing import memberships_at, tier_at
+from .weighing import Piece, Purchase, applies, failing
 
-REFERRAL_RULE = "referral"
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Verdict:
-    """What a claim should have now, by rule."""
+    """What a claim should have now."""
 
-    reason: str | None
-    target: dict[str, int]
-    explanation: dict[str, Any]
+    reason: str | None = None
+    """Why it should have nothing."""
+    wanted: dict[str, int] = field(default_factory=dict)
+    """Whole points by rule, before caps."""
+    lines: dict[str, tuple[str, ...] | None] = field(default_factory=dict)
+    """Which lines a rule counted; None: all."""
     base: tuple[BaseStep, ...] = ()
-
-    def settles(self, claim: Claim) -> bool:
-        """Nothing would change."""
-        base = claim.base if isinstance(claim, Order) else ()
-        return (claim.reason, _positive(claim.granted), claim.explanation, base) == (
-            self.reason, _positive(self.target), self.explanation, self.base
-        )  # fmt: skip
+    counts: Counts = field(default_factory=dict)
 
 
-def _positive(points: dict[str, int]) -> dict[str, int]:
-    return {rule_id: value for rule_id, value in points.items() if value}
+def situation_of(member: Member, claim: Claim, book: Rulebook) -> Situation:
+    """What conditions may ask of an order or activity. People are as they were pinned, if they were."""
+    level = book.program.tiers.level(tier_at(member.intervals, claim.at, claim.key.id))
+    situation = Situation(claim.at, book.zone, level.id)
+    situation.memberships = memberships_at(member.memberships, claim.at)
+    situation.segments = frozenset(claim.pins.get("segments", ()))
+    situation.attributes = claim.pins.get("attributes")
+    situation.birthday = member.birthday
+    situation.source = claim.key.id.partition(":")[0]
+    if claim.key.kind == "order":
+        facts: OrderFacts = claim.facts
+        situation.currency, situation.country = facts.presentment_currency, facts.country
+        situation.channel = facts.channel
+    return situation
 
 
-def judge_order(member: Member, order: Order, program: Program | None) -> Verdict:
-    """The cumulative target of an order under the version pinned for it (None: there is none in force)."""
-    if program is None:
-        return Verdict("no_program_in_force", {}, {})
-    tier_id = tier_at(member.intervals, order.placed_at, str(order.origin))
-    level = program.tiers.level(tier_id)
-    explanation: dict[str, Any] = {"tier_id": level.id, "multiplier": str(level.multiplier)}
-    reason = _ineligible(member, order, program)
-    if reason:
-        return Verdict(reason, {}, explanation)
-    due = entitlement(order.facts, program, level.multiplier)
-    explanation |= {"exact": _text(due.exact), "points": due.points, "rules": _rules(due)}
-    steps = base_steps(order.facts, program, due)
-    base = steps if steps[0].base_points else ()
-    return Verdict(None if due.points else _worthless(order, due), due.by_rule, explanation, base)
-
-
-def _ineligible(member: Member, order: Order, program: Program) -> str | None:
-    """Why an order earns nothing whatever is in it; None when it may earn."""
-    facts, earning = order.facts, program.earning
-    if facts.test and not earning.test_orders:
-        return "test_order"
-    if facts.currency != program.currency:
-        return "other_currency"
-    if facts.payment not in PAID:
-        return "not_paid"
-    if order.first_recorded_at - order.placed_at > timedelta(days=earning.max_age_days):
+def ineligible(member: Member, claim: Claim, book: Rulebook) -> str | None:
+    """Why an order or activity earns nothing whatever the rules say; None when it may earn."""
+    earning = book.program.earning
+    if claim.key.kind == "order":
+        facts: OrderFacts = claim.facts
+        if facts.test and not earning.test_orders:
+            return "test_order"
+        if facts.currency != book.program.currency:
+            return "other_currency"
+        if facts.payment not in PAID:
+            return "not_paid"
+    if claim.first_recorded_at - claim.at > timedelta(days=earning.max_age_days):
         return "too_old"
     if member.status != "member":
         return "not_a_member"
-    window = timedelta(days=program.enrolment.window_days)
-    if member.enrolled_at is not None and member.enrolled_at - order.placed_at > window:
+    window = timedelta(days=book.program.enrolment.window_days)
+    if member.enrolled_at is not None and member.enrolled_at - claim.at > window:
         return "outside_enrolment_window"
     return None
 
 
-def _worthless(order: Order, due: Entitlement) -> str:
+def judge_order(member: Member, claim: Claim, book: Rulebook, *, before: datetime | None = None) -> Verdict:
+    """The cumulative target of an order: the sum over its rules as it stands now, rounded once, then split.
+
+    `before` leaves out refunds, disputes and a cancellation that happened at or after that moment.
+    """
+    reason = ineligible(member, claim, book)
+    if reason:
+        return Verdict(reason)
+    facts, situation = claim.facts, situation_of(member, claim, book)
+    purchase = purchase_of(facts, book, before)
+    level = book.program.tiers.level(situation.tier_id)
+    pieces = order_pieces(purchase, situation, millionths(level.multiplier) - MILLION)
+    lapsed = claim.pins.get("lapsed", ())
+    if lapsed and any(_never_fulfilled(claim, name) for name in lapsed):
+        pieces = [piece for piece in pieces if not _never_fulfilled(claim, piece.terms)]
+    verdict = _rounded(pieces, book)
+    plain = sum(piece.wanted for piece in pieces if piece.base) if book.all_base and level.multiplier >= 1 else None
+    steps = () if "" in lapsed and _never_fulfilled(claim, "") else base_steps(purchase, situation, plain)
+    verdict.base = steps if steps and steps[0].base_points else ()
+    verdict.counts = order_counts(purchase, situation) if book.goals else {}
+    if not any(verdict.wanted.values()):
+        verdict.reason = _worthless(claim, purchase, pieces, situation)
+    return verdict
+
+
+def purchase_of(facts: OrderFacts, book: Rulebook, before: datetime | None = None) -> Purchase:
+    """An order with what came back of it."""
+    back = returns(facts, book.program.earning.disputes)
+    if before is not None:
+        back = tuple(refund for refund in back if refund.occurred_at < before)
+    return Purchase(facts, book, back, is_gone(facts, before))
+
+
+def _rounded(pieces: list[Piece], book: Rulebook) -> Verdict:
+    weights = [piece.wanted for piece in pieces]
+    points = rounded(sum(weights), book.program.earning.rounding, book.unit)
+    split = apportion(points, weights)
+    wanted = {piece.rule_id: part for piece, part in zip(pieces, split, strict=True)}
+    return Verdict(wanted=wanted, lines={piece.rule_id: piece.lines for piece in pieces})
+
+
+def _never_fulfilled(claim: Claim, terms: str) -> bool:
+    """Whether its time ran out: told when the time came, and untrue again if fulfilment in time is learnt later."""
+    if terms not in claim.pins.get("lapsed", ()):
+        return False
+    deadline = datetime.fromisoformat(claim.pins["lapsed"][terms])
+    fulfilled: datetime | None = claim.facts.fulfilled_at
+    return fulfilled is None or fulfilled > deadline
+
+
+def _worthless(claim: Claim, purchase: Purchase, pieces: list[Piece], situation: Situation) -> str:
     """Why an order that may earn has no points."""
-    if order.facts.cancelled_at is not None:
+    facts: OrderFacts = claim.facts
+    if facts.cancelled_at is not None:
         return "cancelled"
-    if order.facts.refunds or order.facts.payment == "refunded":
+    if purchase.back or facts.payment == "refunded":
         return "refunded"
-    return "below_minimum" if any(share.placed_minor for share in due.shares) else "nothing_counts"
+    if claim.pins.get("lapsed"):
+        return "never_fulfilled"
+    if pieces:
+        return "nothing_counts"
+    whys = {why_not_order(giver, purchase, situation) for giver in purchase.book.rules}
+    return whys.pop() or "no_rule_applies" if len(whys) == 1 else "no_rule_applies"
 
 
-def _rules(due: Entitlement) -> list[dict[str, Any]]:
-    return [
-        {
-            "rule_id": share.rule_id,
-            "basis_placed_minor": _text(share.placed_minor),
-            "basis_minor": _text(share.now_minor),
-            "wanted": _text(share.points),
-            "points": due.by_rule[share.rule_id],
-        }
-        for share in due.shares
-    ]
+def why_not_order(giver: Giver, purchase: Purchase, situation: Situation) -> str | None:
+    """Why a rule does not apply to an order as placed; None when it does."""
+    failed = failing(giver.tests, situation)
+    if failed:
+        return failed
+    found = applies(giver, purchase)
+    return found if isinstance(found, str) else None
 
 
-def _text(value: Exact) -> str:
-    """An exact amount as people read it, to six decimals."""
-    if isinstance(value, int) or value.denominator == 1:
-        return str(int(value))
-    return f"{(Decimal(value.numerator) / value.denominator).quantize(Decimal('0.000001')):f}".rstrip("0").rstrip(".")
+def base_steps(purchase: Purchase, situation: Situation, plain: Exact | None = None) -> tuple[BaseStep, ...]:
+    """The base points of a paid order over time: as placed, lower from the moment of each refund, 0 when cancelled.
+
+    Base points know no multiplier. What is dated before the order acts from the order's own moment. `plain`: what base
+    rules give for the order as it stands, in units, where that is known.
+    """
+    order, rounding = purchase.order, purchase.book.program.earning.rounding
+    if not purchase.back and not purchase.gone:
+        exact = _base(purchase, situation) if plain is None else plain
+        base = rounded(exact, rounding, purchase.book.unit)
+        return (BaseStep.model_construct(acts_from=order.placed_at, base_points=base),)
+    moments = {refund.occurred_at for refund in purchase.back}
+    if order.cancelled_at is not None:
+        moments.add(order.cancelled_at)
+    steps = [BaseStep(acts_from=order.placed_at, base_points=_base_at(purchase, situation, (), gone=False))]
+    for moment in sorted(moments):
+        known = tuple(refund for refund in purchase.back if refund.occurred_at <= moment)
+        gone = order.cancelled_at is not None and order.cancelled_at <= moment
+        _step_down(steps, moment, _base_at(purchase, situation, known, gone=gone))
+    if purchase.gone:
+        _step_down(steps, max(moments, default=order.updated_at), 0)
+    return tuple(steps)
 
 
-def judge_referral(member: Member, referral: Referral, program: Program | None) -> Verdict:
+def _base_at(purchase: Purchase, situation: Situation, back: Sequence[Refund], *, gone: bool) -> int:
+    exact = _base(Purchase(purchase.order, purchase.book, tuple(back), gone), situation)
+    return rounded(exact, purchase.book.program.earning.rounding, purchase.book.unit)
+
+
+def _base(purchase: Purchase, situation: Situation) -> Exact:
+    return sum(piece.wanted for piece in order_pieces(purchase, situation, 0, base_only=True))
+
+
+def _step_down(steps: list[BaseStep], moment: datetime, points: int) -> None:
+    """Add a step, if it is one; base points never rise again."""
+    last = steps[-1]
+    if points >= last.base_points:
+        return
+    if moment <= last.acts_from:
+        steps.pop()
+        moment = last.acts_from
+    steps.append(BaseStep(acts_from=moment, base_points=points))
+
+
+def judge_activity(member: Member, claim: Claim, book: Rulebook) -> Verdict:
+    """What an activity should have: nothing once it was revoked."""
+    facts: ActivityRecordedV1 = claim.facts
+    if facts.revoked_at is not None:
+        return Verdict("revoked")
+    reason = ineligible(member, claim, book)
+    if reason:
+        return Verdict(reason)
+    situation = situation_of(member, claim, book)
+    pieces = activity_pieces(facts, book, situation)
+    verdict = _rounded(pieces, book)
+    verdict.counts = activity_counts(facts, book, situation) if book.goals else {}
+    if not any(verdict.wanted.values()):
+        verdict.reason = "no_rule_applies"
+    return verdict
+
+
+def judge_referral(member: Member, claim: Claim, book: Rulebook) -> Verdict:
     """The fixed target of one party: nothing when reversed, and nothing yet for who has not enrolled."""
-    if program is None:
-        return Verdict("no_program_in_force", {}, {})
-    if not referral.confirmed:
-        return Verdict("reversed", {}, {})
-    if program.referral is None:
-        return Verdict("no_referral_reward", {}, {})
+    rule = book.program.referral
+    if not claim.detail["confirmed"]:
+        return Verdict("reversed")
+    if rule is None:
+        return Verdict("no_referral_reward")
     if member.status != "member":
-        return Verdict("not_a_member", {}, {})
-    advocate = referral.origin.role == "advocate"
-    points = program.referral.advocate_points if advocate else program.referral.friend_points
-    return Verdict(None if points else "no_referral_reward", {REFERRAL_RULE: points}, {"points": points})
+        return Verdict("not_a_member")
+    points = rule.advocate_points if claim.key.id.endswith(":advocate") else rule.friend_points
+    return Verdict(None if points else "no_referral_reward", {REFERRAL: points})
 
 
-def settle(account: Account, claim: Order | Referral, program: Program | None, verdict: Verdict, at: datetime) -> None:
-    """Post the difference between what the claim should have and has, within the open decision.
-
-    Rules that lose come before rules that gain, in the order of their ids.
-    """
-    claim.changed = True
-    claim.reason, claim.explanation = verdict.reason, verdict.explanation
-    if isinstance(claim, Order):
-        claim.base = verdict.base
-    if program is None:
-        return
-    lot = account.lots[claim.lot_id] if claim.lot_id else None
-    if lot:
-        lot.program_version = program.version
-        _redate(account, lot, claim, program, at)
-    changes = [
-        (rule_id, verdict.target.get(rule_id, 0) - claim.granted.get(rule_id, 0))
-        for rule_id in sorted({*claim.granted, *verdict.target})
-    ]
-    if lot:
-        in_time = _in_time(lot, claim, program, verdict)
-        for rule_id, change in changes:
-            if change < 0:
-                policy = program.earning.clawback
-                lower_by(account, lot, -change, rule_id=rule_id, policy=policy, in_time=in_time, at=at)
-                in_time = max(0, in_time + change)
-    for rule_id, change in changes:
-        if change > 0:
-            lot = lot or _open(account, claim, program, at)
-            raise_by(account, lot, change, rule_id=rule_id, at=at)
-    claim.granted = {**dict.fromkeys(claim.granted, 0), **verdict.target}
+def judge_given(member: Member, claim: Claim, book: Rulebook) -> Verdict:  # noqa: ARG001 - all judges are alike
+    """What was fixed when it was given: days of the member's life, and challenges as long as they are reached."""
+    wanted: dict[str, Any] = claim.detail.get("wanted", {})
+    return Verdict(None if any(wanted.values()) else "not_reached", dict(wanted))
 
 
-def _due(claim: Order | Referral, program: Program, at: datetime) -> datetime:
-    """When the points of a claim become active: those of a referral at once."""
-    if isinstance(claim, Referral):
-        return at
-    paid_at = claim.facts.paid_at or claim.placed_at
-    return activation(paid_at, program.earning.pending_days, program.time_zone)
-
-
-def _open(account: Account, claim: Order | Referral, program: Program, at: datetime) -> Lot:
-    """The lot of a claim, posted for the first time. After its due activation it is active at once, and keeps its
-    length of validity from then: it is never born expired.
-    """
-    lot_id = derived_id(at, "lot", account.member_id, claim.origin)
-    active_at = max(_due(claim, program, at), at)
-    expires_at = expiry(active_at, program.earning.validity_months, program.time_zone)
-    lot = Lot(lot_id, claim.origin, program.version, at, active_at, expires_at)
-    if active_at <= at:
-        lot.state = "active"
-    account.lots[lot_id] = lot
-    claim.lot_id = lot_id
-    return lot
-
-
-def _redate(account: Account, lot: Lot, claim: Order | Referral, program: Program, at: datetime) -> None:
-    """Points that are still pending follow what is known of the payment; what is active keeps the dates it was told."""
-    if lot.state != "pending" or isinstance(claim, Referral):
-        return
-    lot.activates_at = max(_due(claim, program, at), at)
-    lot.expires_at = expiry(lot.activates_at, program.earning.validity_months, program.time_zone)
-    account.touched.add(lot.lot_id)
-
-
-def _in_time(lot: Lot, claim: Order | Referral, program: Program, verdict: Verdict) -> int:
-    """How many points should never have become active: a policy treats them as pending.
-
-    Every cause but a refund or cancellation is judged as if it had been known in time; these count by their own time
-    against the activation.
-    """
-    booked = sum(claim.granted.values()) + sum(taking.points for taking in lot.takings if taking.kind == "waived")
-    if program.earning.clawback != "only_pending" or lot.state == "pending" or isinstance(claim, Referral):
-        return 0
-    if "rules" not in verdict.explanation:
-        return booked
-    multiplier = Decimal(verdict.explanation["multiplier"])
-    return max(0, booked - entitlement(claim.facts, program, multiplier, before=lot.activates_at).points)
+JUDGES = {
+    "order": judge_order,
+    "activity": judge_activity,
+    "referral": judge_referral,
+    "date": judge_given,
+    "challenge": judge_given,
+}

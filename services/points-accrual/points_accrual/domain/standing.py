@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from contracts.tiers import StandingInterval
+from contracts.tiers import MembershipInterval, StandingInterval
 
 Intervals = Sequence[StandingInterval]
 Span = tuple[datetime, datetime | None]
@@ -24,6 +24,19 @@ def tier_at(intervals: Intervals, placed_at: datetime, order: str) -> str | None
         if begun and (interval.valid_until is None or placed_at <= interval.valid_until):
             return interval.tier_id
     return None
+
+
+def memberships_at(memberships: Sequence[MembershipInterval], at: datetime) -> frozenset[str]:
+    """The paid memberships held at a moment."""
+    return frozenset(item.membership_id for item in memberships if item.starts_at <= at < item.ends_at)
+
+
+def changed_memberships(old: Sequence[MembershipInterval], new: Sequence[MembershipInterval]) -> Span | None:
+    """The time in which the two may differ."""
+    differ = set(old) ^ set(new)
+    if not differ:
+        return None
+    return min(item.starts_at for item in differ), max(item.ends_at for item in differ)
 
 
 def changed_span(old: Intervals, new: Intervals) -> Span | None:

@@ -1,19 +1,26 @@
 """The state that one batch works on, and what it adds to it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 from uuid import UUID
 
+from contracts.base import Event
 from contracts.envelope import Envelope
-from contracts.program import ProgramBook
+from contracts.program import Program, ProgramBook
 
-from .account import Account, OrderKey, Origin, ReferralKey
-from .announcing import Announcement
-from .claims import Member, Order, Referral
+from .account import Account
+from .challenges import Tally
+from .claims import Claim, Counts, Member
+from .coupons import Coupon
+from .lots import ClaimKey
+from .rulebook import Rulebook, rulebook
 from .standing import Span
 
 SKEW_MAX = timedelta(minutes=5)
+Announcement = tuple[Event, UUID, datetime]
+"""The event, its id, and when it happened."""
 
 
 def believed(recorded_at: datetime, now: datetime) -> datetime:
@@ -25,8 +32,8 @@ class Trace(NamedTuple):
     """What events of a change are caused by, as their envelopes say it."""
 
     correlation_id: str
-    causation_id: str | None
-    traceparent: str | None
+    causation_id: str | None = None
+    traceparent: str | None = None
 
     @classmethod
     def of(cls, envelope: Envelope) -> "Trace":
@@ -36,35 +43,35 @@ class Trace(NamedTuple):
     @classmethod
     def fresh(cls, cause: str) -> "Trace":
         """Caused by the clock, or by a program."""
-        return cls(f"points-accrual:{cause}", None, None)
+        return cls(f"points-accrual:{cause}")
 
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """Why claims are judged again: a standing, an enrolment or a program."""
+    """Why claims are judged again: a standing, an enrolment, a merge, a program, or time that ran out."""
 
-    kind: Literal["standing", "enrolment", "program"]
+    kind: Literal["standing", "enrolment", "merge", "program", "sweep", "date"]
     version: int
     event_id: str
     occurred_at: datetime
     recorded_at: datetime
     trace: Trace
 
-    def key(self, origin: Origin) -> str:
+    def key(self, claim: ClaimKey) -> str:
         """The decision's key: one effect per trigger and claim."""
-        return f"{self.kind}:{self.version}:{origin}"
+        return f"{self.kind}:{self.version}:{claim}"
 
 
 class Place(NamedTuple):
-    """Where the judging of a member's orders has come to, in their order by time."""
+    """Where the judging of a member's claims has come to, in their order by time."""
 
-    placed_at: datetime
-    source: str
-    order_id: str
+    at: datetime
+    kind: str
+    claim_id: str
 
 
 class Unread(NamedTuple):
-    """Orders after that place, placed until that time, were not loaded."""
+    """Claims after that place, up to that time, were not loaded."""
 
     after: Place
     until: datetime | None
@@ -72,11 +79,32 @@ class Unread(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Continuation:
-    """Orders that are still to be judged again, because one transaction judges only so many."""
+    """Claims that are still to be judged again, because one transaction judges only so many."""
 
     trigger: Trigger
     after: Place
     until: datetime | None
+
+
+class UseKey(NamedTuple):
+    """What is counted against a limit: whose (a member, or nobody: all of the program), which limit, which window."""
+
+    program_id: str
+    member_id: UUID | None
+    name: str
+    window: str
+
+
+class Counted(NamedTuple):
+    """What a claim counts for challenges."""
+
+    at: datetime
+    program_version: int
+    counts: Counts
+
+
+class NotLoadedError(LookupError):
+    """A decision needs something that was not loaded: the load phase missed it. Nothing is guessed."""
 
 
 @dataclass(slots=True)
@@ -87,27 +115,84 @@ class World:
     now: datetime
     accounts: dict[UUID, Account] = field(default_factory=dict)
     members: dict[UUID, Member] = field(default_factory=dict)
-    orders: dict[tuple[str, OrderKey], Order] = field(default_factory=dict)
-    stale: set[tuple[str, OrderKey]] = field(default_factory=set)
-    """Orders of which this batch tells nothing new; they were not loaded."""
-    orders_of: dict[UUID, dict[OrderKey, Order]] = field(default_factory=dict)
-    referrals: dict[UUID, dict[ReferralKey, Referral]] = field(default_factory=dict)
-    """By member."""
+    aliases: dict[UUID, UUID] = field(default_factory=dict)
+    """Members that were merged into others."""
+    claims: dict[tuple[str, ClaimKey], Claim] = field(default_factory=dict)
+    claims_of: dict[UUID, dict[ClaimKey, Claim]] = field(default_factory=dict)
+    """By account."""
+    stale: set[tuple[str, ClaimKey]] = field(default_factory=set)
+    """Claims of which this batch tells nothing new; they were not loaded."""
+    counted: dict[UUID, dict[ClaimKey, Counted]] = field(default_factory=dict)
+    """By account, what all its claims count for challenges."""
+    coupons: dict[UUID, Coupon] = field(default_factory=dict)
+    touched_coupons: set[UUID] = field(default_factory=set)
+    uses: dict[UseKey, int] = field(default_factory=dict)
+    touched_uses: set[UseKey] = field(default_factory=set)
+    seeds: dict[str, bytes] = field(default_factory=dict)
+    """By commitment."""
+    new_code: Callable[[str, str], str | None] = lambda _program, _reward: None
+    """A fresh code for a coupon; None when the pool of the reward is empty."""
     unread: dict[UUID, Unread] = field(default_factory=dict)
-    """Members of whom not all orders to judge again were loaded."""
+    """Accounts of which not all claims to judge again were loaded."""
     continuations: dict[UUID, Continuation | None] = field(default_factory=dict)
     moved: set[UUID] = field(default_factory=set)
-    """Members whose continuation changed."""
+    """Accounts whose continuation changed."""
     outbox: list[tuple[Announcement, Trace]] = field(default_factory=list)
+    tallies: dict[tuple[UUID, str], Tally] = field(default_factory=dict)
+    """Challenges of accounts, as far as they were counted already."""
+    replaying: bool = False
+    """Decisions are made again one by one: none of them calls for others."""
+    _renewing: dict[str, bool] = field(default_factory=dict)
 
-    def keep(self, program_id: str, order: Order) -> None:
-        """Make an order findable, by its identity and by its member."""
-        self.orders[program_id, order.origin] = order
-        self.orders_of.setdefault(order.member_id, {})[order.origin] = order
+    def keep(self, program_id: str, claim: Claim) -> None:
+        """Make a claim findable, by its identity and by its account."""
+        self.claims[program_id, claim.key] = claim
+        self.claims_of.setdefault(self.owner(claim.member_id), {})[claim.key] = claim
 
-    def placed_in(self, member_id: UUID, span: Span) -> list[Order]:
-        """The member's orders placed in that time, in the order of their placing."""
+    def owner(self, member_id: UUID) -> UUID:
+        """Whose account a member's claims are booked on."""
+        return self.aliases.get(member_id, member_id)
+
+    def book(self, program_id: str, version: int) -> Rulebook:
+        """A version of a program, compiled."""
+        program = self.programs.version(program_id, version)
+        if program is None:
+            raise NotLoadedError(f"version {version} of program {program_id}")
+        return rulebook(program)
+
+    def in_force(self, program_id: str, at: datetime | None = None) -> Program | None:
+        """The version in force at a moment, or now."""
+        return self.programs.in_force(program_id, at or self.now)
+
+    def renews(self, program_id: str) -> bool:
+        """Whether points of a program can run out by inactivity, by any of its versions."""
+        if program_id not in self._renewing:
+            versions = (event.document for event in self.programs if event.program_id == program_id)
+            self._renewing[program_id] = any(rulebook(program).renews for program in versions)
+        return self._renewing[program_id]
+
+    def used(self, key: UseKey) -> int:
+        """What was counted against a limit. Raises `NotLoadedError` when it was not looked up."""
+        try:
+            return self.uses[key]
+        except KeyError:
+            raise NotLoadedError(f"use of {key.name} in {key.window}") from None
+
+    def use(self, key: UseKey, change: int) -> None:
+        """Count more or less against a limit."""
+        if change:
+            self.uses[key] = self.used(key) + change
+            self.touched_uses.add(key)
+
+    def between(self, account_id: UUID, span: Span) -> list[Claim]:
+        """The orders and activities of an account in that time, in the order in which they happened."""
         start, end = span
-        orders = self.orders_of.get(member_id, {}).values()
-        inside = [order for order in orders if start <= order.placed_at and (end is None or order.placed_at <= end)]
-        return sorted(inside, key=lambda order: (order.placed_at, order.origin))
+        found = [
+            claim for claim in self.claims_of.get(account_id, {}).values()
+            if claim.key.kind in ("order", "activity") and start <= claim.at and (end is None or claim.at <= end)
+        ]  # fmt: skip
+        return sorted(found, key=lambda claim: (claim.at, claim.key))
+
+    def tell(self, announcement: Announcement, trace: Trace) -> None:
+        """Publish an event with this batch."""
+        self.outbox.append((announcement, trace))

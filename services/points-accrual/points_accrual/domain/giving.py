@@ -1,0 +1,165 @@
+"""Issuing rewards, for points or as gifts, and bringing back the points of those that did not last."""
+
+from datetime import timedelta
+from typing import Literal
+from uuid import UUID
+
+from contracts.ids import derived_id
+from contracts.points import Bucket
+from contracts.program import (
+    AnyAmount,
+    Donation,
+    DrawEntry,
+    FreeProduct,
+    MembershipReward,
+    PercentOff,
+    Perk,
+    Reward,
+)
+from contracts.rewards import RewardIssuedV1, RewardReturnedV1
+
+from .account import Account, Decision, credit_active, debit_active, post
+from .catalogue import UNCODED, RefusedError, end_of_days
+from .claims import Claim
+from .coupons import Coupon
+from .rulebook import Rulebook
+from .world import Announcement, World
+
+
+def draw_code(world: World, account: Account, decision: Decision, reward: Reward, what: object) -> str | None:
+    """A code for a coupon, where it has one of its own. Raises `RefusedError` when the pool is empty."""
+    if reward.type in UNCODED or (isinstance(reward, Perk) and reward.standing_code is not None):
+        return None
+    code: str | None = decision.pin(f"code:{what}", lambda: world.new_code(account.program_id, reward.id))
+    if code is None:
+        raise RefusedError("no_codes_left", "The pool of codes for this reward is empty; the shop must import more.")
+    return code
+
+
+def issue(
+    world: World, account: Account, decision: Decision, book: Rulebook, reward: Reward, coupon: Coupon
+) -> Announcement:
+    """Hand a coupon out: from now on it can be used."""
+    at = decision.effective_at
+    coupon.state, coupon.issued_at, coupon.held_until = "issued", at, None
+    coupon.expires_at = at + timedelta(days=reward.valid_days) if reward.valid_days else None
+    world.coupons[coupon.coupon_id] = coupon
+    world.touched_coupons.add(coupon.coupon_id)
+    event = RewardIssuedV1(
+        program_id=account.program_id, member_id=account.member_id, coupon_id=coupon.coupon_id, reward_id=reward.id,
+        kind=reward.type, program_version=book.program.version, code=coupon.code,
+        code_origin=reward.codes if coupon.code else None, value_minor=coupon.value_minor,
+        percent=reward.percent if isinstance(reward, PercentOff) else None,
+        maximum_minor=reward.maximum_minor if isinstance(reward, PercentOff) else None,
+        product=reward.product if isinstance(reward, FreeProduct) else None, price_minor=reward.price_minor,
+        currency=book.program.currency, minimum_order_minor=reward.minimum_order_minor,
+        membership_id=reward.membership if isinstance(reward, MembershipReward) else None,
+        membership_days=reward.days if isinstance(reward, MembershipReward) else None,
+        draw_id=reward.draw if isinstance(reward, DrawEntry) else None,
+        cause_id=reward.cause if isinstance(reward, Donation) else None, points=coupon.points,
+        challenge_id=coupon.challenge[0] if coupon.challenge else None, issued_at=at, expires_at=coupon.expires_at,
+    )  # fmt: skip
+    return event, derived_id(at, event.TYPE, coupon.coupon_id), at
+
+
+def give(world: World, account: Account, decision: Decision, claim: Claim) -> list[Announcement]:
+    """The coupon of a challenge. With an empty pool it waits, and is given when the challenge is looked at next."""
+    assert claim.program_version is not None
+    book = world.book(account.program_id, claim.program_version)
+    reward = book.program.reward(claim.detail["reward"])
+    assert reward is not None
+    challenge, number, generation = (claim.detail[name] for name in ("challenge", "number", "generation"))
+    try:
+        code = draw_code(world, account, decision, reward, f"{challenge}:{number}:{generation}")
+    except RefusedError:
+        claim.detail["waiting"] = True
+        return []
+    claim.detail.pop("waiting", None)
+    coupon_id = derived_id(decision.effective_at, "gift", claim.key, generation)
+    value = reward.value_minor if isinstance(reward, AnyAmount) else None
+    coupon = Coupon(
+        coupon_id, account.program_id, account.member_id, reward.id, reward.type, book.program.version, 0,
+        decision.effective_at, value_minor=value, code=code, challenge=(challenge, number),
+    )  # fmt: skip
+    claim.detail["coupon_id"] = str(coupon_id)
+    return [issue(world, account, decision, book, reward, coupon)]
+
+
+def take_back(world: World, account: Account, decision: Decision, coupon: Coupon) -> list[Announcement]:
+    """A gift that was not used, and is not deserved any more."""
+    coupon.state = "returned"
+    world.touched_coupons.add(coupon.coupon_id)
+    return [returned(account, decision, coupon, "revoked", void=True)]
+
+
+def returned(
+    account: Account, decision: Decision, coupon: Coupon,
+    reason: Literal["reversed", "refunded", "expired", "revoked"], *, void: bool,
+) -> Announcement:  # fmt: skip
+    """How the shop learns that a reward came back."""
+    event = RewardReturnedV1(
+        **about(account, coupon), reason=reason, points=coupon.returned, void=void,
+        returned_at=decision.effective_at,
+    )  # fmt: skip
+    return event, derived_id(event.returned_at, event.TYPE, coupon.coupon_id, decision.sequence), event.returned_at
+
+
+def about(account: Account, coupon: Coupon) -> dict[str, object]:
+    """What all events of a coupon say."""
+    return {
+        "program_id": account.program_id, "member_id": account.member_id, "coupon_id": coupon.coupon_id,
+        "reward_id": coupon.reward_id, "kind": coupon.kind,
+    }  # fmt: skip
+
+
+def restore(
+    account: Account, uses: list[tuple[UUID, int]], skip: int, points: int, decision: Decision, book: Rulebook,
+    *, debit: Bucket, grace_days: int,
+) -> None:  # fmt: skip
+    """Points go back into the lots that they came from, those used last first; `skip` went back before.
+
+    A lot that has run out is alive again for the days of grace; without any its points are gone at once.
+    """
+    at = decision.effective_at
+    for lot_id, used in reversed(uses):
+        passed = min(skip, used)
+        skip -= passed
+        part = min(points, used - passed)
+        if not part:
+            continue
+        points -= part
+        lot = account.lots[lot_id]
+        if lot.state == "ended" and grace_days:
+            lot.state, lot.warnings = "active", ()
+            lot.expires_at = end_of_days(at, grace_days, book)
+        credit_active(account, lot, part, debit=debit, at=at)
+    assert not points, "a coupon gives back what it cost, and no more"
+
+
+def give_back(world: World, account: Account, decision: Decision, coupon: Coupon, target: int) -> int:
+    """Bring the points that came back of a coupon to `target` in all. Returns the change.
+
+    Too much was given back when an order turns out to stand after all: that is taken from what the member has; the
+    rest is owed, where the program says so.
+    """
+    book = world.book(account.program_id, coupon.program_version)
+    change = target - coupon.returned
+    if change > 0:
+        days = book.program.redemption.returned_days
+        restore(account, coupon.uses, coupon.returned, change, decision, book, debit="redeemed", grace_days=days)
+    elif change < 0:
+        change = -_take_again(account, decision, -change, book)
+    coupon.returned += change
+    world.touched_coupons.add(coupon.coupon_id)
+    return change
+
+
+def _take_again(account: Account, decision: Decision, points: int, book: Rulebook) -> int:
+    at, version = decision.effective_at, book.program.version
+    there = min(points, account.active)
+    if there:
+        debit_active(account, there, credit="redeemed", at=at, program_version=version)
+    if there < points and book.program.earning.clawback == "unlimited":
+        post(account, "deficit", "redeemed", points - there, at=at, program_version=version)
+        return points
+    return there

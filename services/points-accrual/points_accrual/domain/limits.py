@@ -1,0 +1,72 @@
+"""Caps, limits and budgets: who comes first is served first, and nothing is ever exceeded.
+
+The room that a claim was given is pinned: it never grows because something came back, and what a refund of it sets free
+is there for those who come after.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from .amounts import apportion
+from .claims import Claim
+from .rulebook import Ceiling, Rulebook
+
+Room = Callable[[Ceiling, str], int]
+"""What is left of a ceiling in a window beside what the claim itself has of it."""
+
+
+@dataclass(slots=True)
+class Limited:
+    """What is granted of what was wanted."""
+
+    granted: dict[str, int]
+    cuts: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """By rule, what cut it."""
+    pins: dict[str, list[object]] = field(default_factory=dict)
+    """By ceiling: its window, the most that was ever asked for, and how much of that was allowed."""
+
+
+def limited(claim: Claim, book: Rulebook, wanted: Mapping[str, int], room: Room) -> Limited:
+    """Cut what rules give to what ceilings allow; rules under one ceiling are cut in proportion."""
+    result = Limited({rule_id: points for rule_id, points in wanted.items() if points}, {}, dict(pinned(claim)))
+    for ceiling in book.ceilings:
+        scope = [rule_id for rule_id in result.granted if ceiling.covers(rule_id) and result.granted[rule_id]]
+        if scope:
+            _cut(result, ceiling, scope, claim, book, room)
+    return result
+
+
+def pinned(claim: Claim) -> dict[str, list[object]]:
+    """The room that a claim was given."""
+    found: dict[str, list[object]] = claim.pins.get("caps", {})
+    return found
+
+
+def _cut(result: Limited, ceiling: Ceiling, scope: list[str], claim: Claim, book: Rulebook, room: Room) -> None:
+    parts = [result.granted[rule_id] for rule_id in scope]
+    total = sum(parts)
+    amount = total if ceiling.points is not None else 1
+    window, asked, allowed = result.pins.get(ceiling.name) or (window_of(ceiling, claim, book), 0, 0)
+    assert isinstance(window, str) and isinstance(asked, int) and isinstance(allowed, int)  # noqa: PT018
+    if amount > asked:
+        allowed += max(0, min(amount - asked, room(ceiling, window) - allowed))
+        result.pins[ceiling.name] = [window, amount, allowed]
+    if allowed >= amount:
+        return
+    left = apportion(allowed, parts) if ceiling.points is not None else [0] * len(parts)
+    for rule_id, points, kept in zip(scope, parts, left, strict=True):
+        if kept != points:
+            result.granted[rule_id] = kept
+            result.cuts[rule_id] = (*result.cuts.get(rule_id, ()), ceiling.name)
+
+
+def window_of(ceiling: Ceiling, claim: Claim, book: Rulebook) -> str:
+    """In which window of a ceiling a claim counts."""
+    about = claim.facts.object_id if ceiling.per == "object" and claim.key.kind == "activity" else None
+    return book.window(ceiling, claim.key.id, about, claim.at)
+
+
+def used_by(claim: Claim, ceiling: Ceiling) -> int:
+    """What a claim has of a ceiling as it stands."""
+    points = sum(points for rule_id, points in claim.granted.items() if ceiling.covers(rule_id))
+    return points if ceiling.points is not None else int(points > 0)

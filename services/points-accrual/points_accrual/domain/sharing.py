@@ -1,0 +1,198 @@
+"""Points between members: gifts, and households that spend together. Points keep their expiry on the way."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from contracts.ids import derived_id
+from contracts.points import Cause, PointsTransferredV1
+
+from .account import Account, Decision, Posting, begin, credit_active, debit_active
+from .announcing import announce_time, told
+from .calendar import period
+from .catalogue import RefusedError
+from .commands import HandOut, Join, Portion, Receive, Send
+from .lots import ClaimKey, Lot
+from .rulebook import rulebook
+from .terms import warn
+from .world import Trace, UseKey, World
+
+
+def borrow(world: World, account: Account, missing: int, key: str, trace: Trace) -> None:
+    """Bring what a member lacks from the others of the household, soonest-expiring points first, as far as it goes."""
+    if missing <= 0 or account.household_id is None:
+        return
+    decision = account.decisions[-1]
+
+    def from_others() -> list[dict[str, Any]]:
+        return [
+            {"member_id": str(other.member_id), "portions": [item.model_dump(mode="json") for item in portions]}
+            for other, portions in _hand_out_all(world, account, missing, key, trace)
+        ]
+
+    for place, item in enumerate(decision.pin("borrowed", from_others)):
+        portions = [Portion.model_validate(portion) for portion in item["portions"]]
+        key_of = ClaimKey("transfer", f"{account.member_id}:{decision.sequence}:{place}")
+        receive_into(world, account, decision, portions, key_of)
+        _tell(world, account, decision, "in", UUID(item["member_id"]), "household", trace)
+
+
+def _hand_out_all(
+    world: World, account: Account, missing: int, key: str, trace: Trace
+) -> list[tuple[Account, list[Portion]]]:
+    others = [
+        other
+        for other in world.accounts.values()
+        if other.household_id == account.household_id
+        and other.member_id != account.member_id
+        and not other.frozen
+        and world.members[other.member_id].status == "member"
+    ]
+    lots = [(lot, other) for other in others for lot in other.lots.values() if lot.state == "active" and lot.remaining]
+    amounts: dict[UUID, int] = {}
+    for lot, other in sorted(lots, key=lambda item: item[0].consumed_before()):
+        part = min(missing, lot.remaining)
+        missing -= part
+        if part:
+            amounts[other.member_id] = amounts.get(other.member_id, 0) + part
+    return [
+        (world.accounts[member_id], _hand_out(world, world.accounts[member_id], account.member_id, points, key, trace))
+        for member_id, points in sorted(amounts.items())
+    ]
+
+
+def _hand_out(
+    world: World, account: Account, to_member_id: UUID, points: int, key: str, trace: Trace
+) -> list[Portion]:
+    """The other side of a loan within a household: a decision of its own account."""
+    command = HandOut(to_member_id=to_member_id, points=points, why="household")
+    return hand_out(world, account, command, f"{key}:{to_member_id}", trace)
+
+
+def hand_out(world: World, account: Account, command: HandOut, key: str, trace: Trace) -> list[Portion]:
+    """Points leave for another member, soonest-expiring first. What ran out meanwhile stays behind."""
+    decision = begin(
+        account,
+        "hand_out",
+        f"command:{key}",
+        Cause(kind="command", id=key[:255]),
+        occurred_at=world.now,
+        recorded_at=world.now,
+        input=command.model_dump_json(),
+    )
+    points = min(command.points, account.active)
+    portions = _leave(account, decision, points) if points else []
+    for event in announce_time(world, account, decision):
+        world.tell(event, trace)
+    if points:
+        _tell(world, account, decision, "out", command.to_member_id, command.why, trace)
+    return portions
+
+
+def _leave(account: Account, decision: Decision, points: int) -> list[Portion]:
+    version = max(lot.program_version for lot in account.lots.values())
+    uses = debit_active(
+        account, points, credit="transferred", at=decision.effective_at, program_version=version
+    )  # fmt: skip
+    return [_portion(account.lots[lot_id], part) for lot_id, part in uses]
+
+
+def _portion(lot: Lot, points: int) -> Portion:
+    return Portion(
+        points=points, expires_at=lot.expires_at, program_version=lot.program_version, terms=lot.terms
+    )  # fmt: skip
+
+
+def receive_into(
+    world: World, account: Account, decision: Decision, portions: Sequence[Portion], key: ClaimKey
+) -> None:
+    """Points of another member arrive, each portion in a lot of its own, with the expiry it had."""
+    at = decision.effective_at
+    for place, portion in enumerate(portions):
+        lot_id = derived_id(at, "lot", account.member_id, key, place)
+        lot = Lot(lot_id, key, portion.program_version, at, at, portion.expires_at, portion.terms, "active")
+        account.lots[lot_id] = lot
+        book = world.book(account.program_id, portion.program_version)
+        warn(account, lot, book.terms(portion.terms, "transfer")[1], book)
+        credit_active(account, lot, portion.points, debit="transferred", at=at)
+
+
+def send(
+    world: World, account: Account, command: Send, key: str, trace: Trace
+) -> tuple[Receive, dict[str, Any]]:
+    """Give points to another member. Returns what they are to receive. Raises `RefusedError`."""
+    program = world.in_force(account.program_id)
+    rules = program.transfers if program else None
+    if program is None or rules is None:
+        raise RefusedError("not_allowed", "This program lets nobody give points away.")
+    if world.members[account.member_id].status != "member" or account.frozen:
+        raise RefusedError("frozen", "Only members whose account is not frozen can give points away.")
+    if not rules.minimum <= command.points <= rules.maximum:
+        raise RefusedError("amount", f"Between {rules.minimum} and {rules.maximum} points can be given at once.")
+    use = UseKey(account.program_id, account.member_id, "transfers", _today(world.now, program))
+    if rules.per_day is not None and world.used(use) + command.points > rules.per_day:
+        raise RefusedError("limit_reached", f"At most {rules.per_day} points a day can be given away.")
+    world.use(use, command.points)
+    out = HandOut(to_member_id=command.to_member_id, points=command.points, why="gift")
+    portions = hand_out(world, account, out, key, trace)
+    missing = command.points - sum(portion.points for portion in portions)
+    if missing:
+        raise RefusedError("insufficient_points", f"{command.points} points are needed, {missing} are missing.")
+    answer = {"points": command.points, "to_member_id": command.to_member_id,
+              "balances": account.balances().model_dump()}  # fmt: skip
+    return Receive(from_member_id=account.member_id, why="gift", portions=tuple(portions), key=key), answer
+
+
+def _today(now: datetime, program: Any) -> str:
+    return period(now, "day", rulebook(program).zone)
+
+
+def receive(world: World, account: Account, command: Receive, key: str, trace: Trace) -> None:
+    """Points that another member gave."""
+    decision = begin(
+        account,
+        "receive",
+        f"received:{command.from_member_id}:{key}",
+        Cause(kind="command", id=key[:255]),
+        occurred_at=world.now,
+        recorded_at=world.now,
+        input=command.model_dump_json(),
+    )
+    key_of = ClaimKey("transfer", f"{account.member_id}:{decision.sequence}")
+    receive_into(world, account, decision, command.portions, key_of)
+    for event in announce_time(world, account, decision):
+        world.tell(event, trace)
+    _tell(world, account, decision, "in", command.from_member_id, command.why, trace)
+
+
+def join(world: World, account: Account, command: Join, key: str, trace: Trace) -> None:
+    """Become part of a household, or leave it."""
+    decision = begin(
+        account,
+        "join",
+        f"command:{key}",
+        Cause(kind="command", id=key[:255]),
+        occurred_at=world.now,
+        recorded_at=world.now,
+        input=command.model_dump_json(),
+    )
+    account.household_id, account.changed = command.household_id, True
+    for event in announce_time(world, account, decision):
+        world.tell(event, trace)
+
+
+def _tell(
+    world: World, account: Account, decision: Decision, direction: str, other: UUID, why: str, trace: Trace
+) -> None:
+    version = max((posting.program_version for posting in decision.postings), default=1)
+
+    def concerns(posting: Posting) -> bool:
+        return posting.debit == "transferred" if direction == "in" else posting.credit == "transferred"
+
+    event, _, at = told(
+        world, account, decision, PointsTransferredV1, concerns, version, direction=direction,
+        other_member_id=other, why=why,
+    )  # fmt: skip
+    event_id = derived_id(at, event.TYPE, account.member_id, decision.sequence, direction, other)
+    world.tell((event, event_id, at), trace)

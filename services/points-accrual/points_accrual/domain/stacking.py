@@ -1,0 +1,109 @@
+"""How rules and campaigns stack: what a group keeps of its members, and what tiers and campaigns add to the rest."""
+
+from contracts.program import Group
+
+from .amounts import Exact, times
+from .conditions import Situation
+from .rulebook import TIER, Giver
+from .weighing import Cells, Piece, Purchase, applies, cells_of, failing, lines_of
+
+
+def stack(pieces: list[Piece], purchase: Purchase) -> None:
+    """Take away what rules of one group give beyond what their stacking allows."""
+    groups = {giver.id: giver.group for giver in purchase.book.rules if giver.group}
+    for group in purchase.book.program.earning.groups:
+        choose([piece for piece in pieces if groups.get(piece.rule_id) == group.id], group, purchase)
+
+
+def choose(members: list[Piece], group: Group, purchase: Purchase) -> None:
+    """Of several rules, in the order of the file, the cells that count are kept; all others become zero.
+
+    The first match is that of the order as placed.
+    """
+    if group.stacking == "sum" or len(members) < 2:
+        return
+    if group.by == "order":
+        kept = _winner(group, [piece.wanted for piece in members], [True] * len(members))
+        for place, piece in enumerate(members):
+            if place != kept:
+                piece.cells = [0] * len(piece.cells)
+        return
+    for slot, line_id in enumerate([*(line.line_id for line in purchase.order.lines), None]):
+        fitting = [piece.lines is None or line_id in piece.lines for piece in members]
+        kept = _winner(group, [piece.cells[slot] for piece in members], fitting)
+        for place, piece in enumerate(members):
+            if place != kept:
+                piece.cells[slot] = 0
+
+
+def _winner(group: Group, values: list[Exact], fitting: list[bool]) -> int:
+    if group.stacking == "first_match":
+        return fitting.index(True) if any(fitting) else 0
+    return values.index(max(values))
+
+
+def more(pieces: list[Piece], purchase: Purchase, situation: Situation, multiplier: int) -> list[Piece]:
+    """What the tier and the campaigns add, in that order. They multiply one another, or each the plain points."""
+    book = purchase.book
+    add = book.program.earning.multipliers == "add"
+    grown = [list(piece.cells) for piece in pieces]
+    found = []
+    if multiplier and pieces:
+        extra = [[times(cell, multiplier) for cell in cells] for cells in grown]
+        found.append(Piece(TIER, "", _columns(extra)))
+        if not add:
+            _grow(grown, extra)
+    done: set[str] = set()
+    applying = [giver for giver in book.campaigns if not (giver.tests and failing(giver.tests, situation))]
+    for giver in applying:
+        if giver.group in done:
+            continue
+        together = [item for item in applying if item.group == giver.group] if giver.group else [giver]
+        raises = [raised for item in together if (raised := _campaign(item, pieces, grown, purchase))]
+        if giver.group:
+            done.add(giver.group)
+            group = next(item for item in book.program.earning.groups if item.id == giver.group)
+            choose([piece for piece, _ in raises], group, purchase)
+        for piece, rows in raises:
+            found.append(piece)
+            if not add:
+                _grow(grown, _kept(rows, piece.cells))
+    return found
+
+
+def _campaign(
+    giver: Giver, pieces: list[Piece], grown: list[Cells], purchase: Purchase
+) -> tuple[Piece, list[Cells]] | None:
+    """What a campaign adds in all, and to the cells of each rule; None when it does not apply to the order."""
+    found = applies(giver, purchase)
+    if isinstance(found, str):
+        return None
+    nothing: Cells = [0] * (len(purchase.order.lines) + 1)
+    rows = [nothing] * len(pieces)
+    cells = nothing
+    if giver.kind == "order":
+        cells = cells_of(giver, purchase, found)
+    elif found.met or giver.cliff != "recheck":
+        fits = [place in found.fitting for place in range(len(purchase.order.lines))] + [giver.fits is None]
+        rows = [
+            [times(cell, giver.amount) if fit else 0 for cell, fit in zip(cells, fits, strict=True)]
+            if piece.rule_id in giver.multiplies
+            else nothing
+            for piece, cells in zip(pieces, grown, strict=True)
+        ]
+        cells = _columns(rows) or nothing
+    return Piece(giver.id, giver.terms, list(cells), lines=lines_of(giver, purchase)), rows
+
+
+def _columns(rows: list[Cells]) -> Cells:
+    return [sum(column) for column in zip(*rows, strict=True)]
+
+
+def _kept(matrix: list[Cells], cells: Cells) -> list[Cells]:
+    """The rows without the cells that stacking took away."""
+    return [[value if kept else 0 for value, kept in zip(row, cells, strict=True)] for row in matrix]
+
+
+def _grow(grown: list[Cells], extra: list[Cells]) -> None:
+    for cells, more in zip(grown, extra, strict=True):
+        cells[:] = [cell + value for cell, value in zip(cells, more, strict=True)]

@@ -1,0 +1,143 @@
+"""Coupons in orders: recognised when the order arrives, and their points given back when it is refunded."""
+
+from uuid import UUID
+
+from contracts.base import Model
+from contracts.ids import derived_id
+from contracts.orders import OrderChangedV1, Refund
+from contracts.points import OrderRef, PointsReturnedV1
+from contracts.program import Redemption
+from contracts.rewards import RewardUsedV1
+
+from .account import Account, Decision, begin
+from .announcing import announce_time, told
+from .claims import Claim
+from .coupons import Coupon
+from .giving import about, give_back, returned
+from .money import is_gone, refunded_minor, refunded_share
+from .world import Announcement, Trace, World
+
+
+def codes_of(order: OrderChangedV1) -> set[str]:
+    """The codes that an order names, as they are compared: shops take them in any case."""
+    return {code.upper() for code in order.discount_codes}
+
+
+class CouponFacts(Model):
+    """What an order means for a coupon: kept as the input of the decision."""
+
+    coupon_id: UUID
+    order: OrderRef
+    points_back: int
+
+
+def settle_coupons(world: World, program_id: str, decision: Decision, claim: Claim, trace: Trace) -> None:
+    """Bring each coupon that an order uses, or is paid with, to what follows from the order as it stands."""
+    if world.replaying:
+        return
+    order: OrderChangedV1 = claim.facts
+    codes = codes_of(order)
+    found = [
+        coupon for coupon in world.coupons.values()
+        if coupon.program_id == program_id and (
+            coupon.order == claim.key.id
+            or (coupon.order is None and coupon.code is not None and coupon.code.upper() in codes)
+        )
+    ]  # fmt: skip
+    for coupon in sorted(found, key=lambda item: item.coupon_id):
+        if _may_use(coupon, order):
+            account = world.accounts[world.owner(coupon.member_id)]
+            _settle(world, account, decision, claim, coupon, trace)
+
+
+def _may_use(coupon: Coupon, order: OrderChangedV1) -> bool:
+    """It was valid when the order was placed; so one that seemed to have run out was used after all."""
+    if coupon.state in ("held", "released", "returned"):
+        return False
+    if coupon.state == "used":
+        return True
+    placed_in_time = coupon.expires_at is None or order.placed_at <= coupon.expires_at
+    return placed_in_time and order.payment != "voided" and order.cancelled_at is None
+
+
+def _settle(world: World, account: Account, cause_of: Decision, claim: Claim, coupon: Coupon, trace: Trace) -> None:
+    order: OrderChangedV1 = claim.facts
+    policy = world.book(account.program_id, coupon.program_version).program.redemption
+    target = points_back(coupon, order, _policy(world, account, coupon, policy), policy)
+    if coupon.state == "used" and target == coupon.returned:
+        return
+    ref = claim.order_ref()
+    cause = cause_of.cause.model_copy(update={"order": ref, "reason": "coupon"})
+    facts = CouponFacts(coupon_id=coupon.coupon_id, order=ref, points_back=target)
+    decision = begin(
+        account, "coupon", f"coupon:{coupon.coupon_id}:{claim.key.id}:{claim.version}", cause,
+        occurred_at=order.updated_at, recorded_at=cause_of.effective_at, input=facts.model_dump_json(),
+    )  # fmt: skip
+    apply(world, account, decision, coupon, ref, target, trace)
+
+
+def apply(
+    world: World, account: Account, decision: Decision, coupon: Coupon, order: OrderRef, target: int, trace: Trace
+) -> None:
+    """An order uses a coupon, and so many points of it are to have come back."""
+    events: list[Announcement] = []
+    if coupon.state != "used":
+        coupon.state, coupon.order = "used", f"{order.source}:{order.order_id}"
+        world.touched_coupons.add(coupon.coupon_id)
+        event = RewardUsedV1(**about(account, coupon), order=order, used_at=order.placed_at)
+        event_id = derived_id(order.placed_at, event.TYPE, coupon.coupon_id, decision.sequence)
+        events.append((event, event_id, event.used_at))
+    change = give_back(world, account, decision, coupon, target)
+    if change:
+        events.append(tell_returned(world, account, decision, coupon))
+        events.append(returned(account, decision, coupon, "refunded", void=coupon.returned == coupon.points))
+    for announcement in [*announce_time(world, account, decision), *events]:
+        world.tell(announcement, trace)
+
+
+def tell_returned(world: World, account: Account, decision: Decision, coupon: Coupon) -> Announcement:
+    """The points of a coupon that came back, or were taken again."""
+    return told(
+        world, account, decision, PointsReturnedV1,
+        lambda posting: "redeemed" in (posting.debit, posting.credit), coupon.program_version,
+        coupon_id=coupon.coupon_id, reward_id=coupon.reward_id, returned=coupon.returned,
+    )  # fmt: skip
+
+
+def _policy(world: World, account: Account, coupon: Coupon, policy: Redemption) -> str:
+    reward = world.book(account.program_id, coupon.program_version).program.reward(coupon.reward_id)
+    return reward.returned if reward is not None and reward.returned is not None else policy.coupon_refund
+
+
+def points_back(coupon: Coupon, order: OrderChangedV1, coupon_refund: str, policy: Redemption) -> int:
+    """How many points of a coupon should have come back, by what of its order did: a cumulative target.
+
+    What was paid with points comes back with the money of the order: in proportion, or after all of the money. Disputes
+    give nothing back: the shop did not.
+    """
+    if not coupon.points:
+        return 0
+    back = tuple(refund for refund in order.refunds if not refund.goodwill)
+    if order.points_paid.presentment_minor > 0:
+        return _paid_with_points(coupon.points, order, back, policy)
+    share = 1 if _is_undone(order) else refunded_share(order, back)
+    if coupon_refund == "never":
+        return 0
+    if coupon_refund == "full_refund":
+        return coupon.points if share == 1 else 0
+    return int(coupon.points * share)
+
+
+def _paid_with_points(points: int, order: OrderChangedV1, back: tuple[Refund, ...], policy: Redemption) -> int:
+    total, paid = order.total.presentment_minor, order.points_paid.presentment_minor
+    refunded = total if _is_undone(order) else refunded_minor(order, back)
+    if total <= 0:
+        return 0
+    if policy.points_refund == "pro_rata":
+        return points * refunded // total
+    return points * min(paid, max(0, refunded - (total - paid))) // paid
+
+
+def _is_undone(order: OrderChangedV1) -> bool:
+    """Cancelled or given back whole; an order that is just not paid yet is not."""
+    return is_gone(order) and (order.cancelled_at is not None or order.payment in ("refunded", "voided"))
