@@ -3,7 +3,7 @@
 from functools import partial
 
 from contracts.program import ProgramBook
-from contracts.topics import MEMBERS, ORDERS, POINTS, PROGRAMS, REFERRALS, TIERS
+from contracts.topics import ACTIVITIES, MEMBERS, ORDERS, POINTS, PROGRAMS, REFERRALS, SEGMENTS, TIERS
 from shared.kafka import Reference
 from shared.service import Context, Service
 
@@ -13,12 +13,12 @@ from . import api, handlers
 def build(context: Context) -> Service:
     """The service around one process's resources.
 
-    Who is a member, and in which tier, is read before referrals and orders: judged once instead of again.
+    Who is a member, in which tier and segments, is read before what they do: judged once instead of again.
     """
     programs = ProgramBook()
     return Service(
         name=POINTS,
-        consumes=(MEMBERS, TIERS, REFERRALS, ORDERS),
+        consumes=(MEMBERS, TIERS, SEGMENTS, REFERRALS, ORDERS, ACTIVITIES),
         process=partial(handlers.process, programs),
         handled=frozenset(handlers.HANDLERS),
         ignored=handlers.IGNORED,

@@ -10,7 +10,7 @@ import pytest
 from contracts.base import Event
 from contracts.points import PointsEvent, PointsGrantedV1
 from points_accrual import store
-from points_accrual.store import loading
+from points_accrual.store import claims
 from shared.db import plain
 from shared.testing import Harness
 from shared.transaction import Message, Permanent
@@ -46,7 +46,7 @@ async def imbalances(harness: Harness) -> list[str]:
         return await store.imbalances(plain(connection))
 
 
-TABLES = ("accounts", "members", "orders", "claims", "referral_claims", "lots", "decisions", "transfers", "lot_uses")
+TABLES = ("accounts", "members", "claims", "lots", "decisions", "transfers", "uses", "coupons")
 
 
 async def rows(harness: Harness) -> dict[str, list[str]]:
@@ -151,7 +151,7 @@ async def test_a_sweep_in_vain_forgets_what_was_due(ledger: Harness) -> None:
 
 
 async def test_a_late_standing_judges_orders_again_in_parts(ledger: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "ORDERS_MAX", 7)
+    monkeypatch.setattr(claims, "CLAIMS_MAX", 7)
     orders = [order(order_id=f"{number:02}", placed_at=T0 + number * timedelta(hours=1)) for number in range(20)]
     await ledger.deliver(enrolled(), *orders)
     await ledger.outbox()
@@ -204,8 +204,8 @@ async def test_clawbacks_reach_other_lots_and_come_back(ledger: Harness) -> None
     await ledger.deliver(gone.model_copy(update={"revision": 3, "cancelled_at": None}))
     assert await buckets(ledger) == (0, 400, 0)
     async with ledger.context.pool.acquire() as connection:
-        lots = await connection.fetch("SELECT order_id, remaining FROM lots ORDER BY order_id")
-    assert [tuple(lot) for lot in lots] == [("1", 0), ("2", 100), ("3", 100), ("4", 100), ("5", 100)]
+        lots = await connection.fetch("SELECT claim_id, remaining FROM lots ORDER BY claim_id")
+    assert [tuple(lot) for lot in lots] == [(f"shop:{n}", points) for n, points in enumerate((0, 100, 100, 100, 100), start=1)]
 
 
 async def test_an_event_that_can_never_be_applied_changes_nothing(ledger: Harness) -> None:
@@ -233,24 +233,24 @@ async def test_imbalances_are_named(database: str) -> None:
         assert await imbalances(running) == []
         async with running.context.pool.acquire() as connection:
             await connection.execute("UPDATE accounts SET pending = 101")
-            await connection.execute("UPDATE claims SET granted = 7")
+            await connection.execute("UPDATE claims SET granted = '{\"spend\": 7}'")
         sentences = await imbalances(running)
     assert len(sentences) == 4
     assert "the accounts say pending 101" in sentences[0]
     assert "lots hold pending 100" in sentences[1]
     assert "all buckets together are 1" in sentences[2]
-    assert "claims of 7 points, transfers of 100" in sentences[3]
+    assert "claims 7 points, transfers of 100" in sentences[3]
 
 
 async def test_a_decision_keeps_its_input_and_what_was_pinned(ledger: Harness) -> None:
     await ledger.deliver(enrolled(), standing(interval("silver", T0 - DAY), version=4), order())
     async with ledger.context.pool.acquire() as connection:
         row = await connection.fetchrow(
-            "SELECT decision_key, input::jsonb ->> 'order_id' AS order_id, pinned ->> 'program_hash' AS hash,"
-            " pinned ->> 'standing_version' AS standing FROM decisions ORDER BY sequence DESC LIMIT 1"
+            "SELECT decision_key, kind, input::jsonb ->> 'order_id' AS order_id, pinned ->> 'program_version' AS version"
+            " FROM decisions ORDER BY sequence DESC LIMIT 1"
         )
     assert row is not None
-    assert tuple(row) == ("order:shop:1:1", "1", program().hash(), "4")
+    assert tuple(row) == ("order:shop:1:1", "order", "1", "1")
 
 
 async def test_many_orders_of_many_members_add_up(ledger: Harness) -> None:

@@ -12,7 +12,7 @@ from contracts.points import PointsRedeemedV1
 from contracts.rewards import RewardIssuedV1
 from points_accrual import store
 from points_accrual.app import build
-from points_accrual.domain.redeeming import CODE_ALPHABET
+from points_accrual.store.coupons import CODE_ALPHABET
 from shared.db import plain
 from shared.testing import Harness, harness
 from tests.integration.points_accrual.conftest import MIGRATIONS, NOW, service
@@ -75,9 +75,9 @@ async def test_points_as_of_now_without_writing(ledger: Harness) -> None:
     assert body["balances"] == {"pending": 100, "active": 100, "held": 0, "deficit": 0}
     assert body["next_activation"] == {"at": "2026-04-25T12:00:00Z", "points": 100}
     assert body["next_expiry"] == {"at": "2027-04-16T00:00:00Z", "points": 100}
-    assert [(lot["order_id"], lot["state"], lot["remaining"]) for lot in body["lots"]] == [
-        ("1", "active", 100),
-        ("2", "pending", 100),
+    assert [(lot["claim_id"], lot["state"], lot["remaining"]) for lot in body["lots"]] == [
+        ("shop:1", "active", 100),
+        ("shop:2", "pending", 100),
     ]
     async with ledger.context.pool.acquire() as connection:
         assert await connection.fetchval("SELECT pending FROM accounts") == 200
@@ -102,7 +102,7 @@ async def test_history_in_pages(ledger: Harness) -> None:
         ("source", "pending", 100),
     ]
     first = found[0]
-    assert (first["rule_id"], first["order_id"], first["program_version"]) == ("spend", "0", 1)
+    assert (first["rule_id"], first["claim_id"], first["program_version"]) == ("spend", "shop:0", 1)
     assert (first["cause"], first["reason"]) == ("order", "refunded")
 
 
@@ -112,15 +112,11 @@ async def test_an_order_is_explained(ledger: Harness) -> None:
     await ledger.deliver(order(revision=2, refunds=(refund,), recorded_at=T0 + 2 * DAY), order(order_id="2", test=True))
     body = (await get(ledger, f"members/{ANN}/orders/shop/1")).json()
     assert (body["granted_at_most"], body["clawed_back"], body["granted"], body["reason"]) == (125, 32, 93, None)
-    assert body["judgement"] == {
-        "tier_id": "silver",
-        "multiplier": "1.25",
-        "exact": "93.75",
-        "points": 93,
-        "rules": [
-            {"rule_id": "spend", "basis_placed_minor": "10000", "basis_minor": "7500", "wanted": "75", "points": 93}
-        ],
-    }
+    assert (body["tier_id"], body["multiplier"], body["wanted"]) == ("silver", "1.25", 93)
+    spend, tier = body["rules"]
+    assert (spend["rule_id"], spend["applied"], spend["wanted"], spend["granted"]) == ("spend", True, 75, 75)
+    assert (spend["basis_placed_minor"], spend["basis_minor"], spend["exact"]) == ("10000", "7500", "75")
+    assert (tier["rule_id"], tier["exact"], tier["granted"]) == ("tier", "18.75", 18)
     assert [step["base_points"] for step in body["base"]] == [100, 75]
     assert (body["program_version"], body["program_hash"]) == (1, program(pending_days=45).hash())
     assert (await get(ledger, f"members/{ANN}/orders/shop/2")).json()["reason"] == "test_order"
@@ -130,8 +126,8 @@ async def test_an_order_is_explained(ledger: Harness) -> None:
 
 async def test_the_latest_orders_are_listed(ledger: Harness) -> None:
     await ledger.deliver(enrolled(), *(order(order_id=str(number), placed_at=T0 + number * DAY) for number in range(3)))
-    listed = (await get(ledger, f"members/{ANN}/orders", limit=2)).json()["orders"]
-    assert [(item["order_id"], item["granted"]) for item in listed] == [("2", 100), ("1", 100)]
+    listed = (await get(ledger, f"members/{ANN}/orders", limit=2)).json()["claims"]
+    assert [(item["claim_id"], item["granted"]) for item in listed] == [("shop:2", 100), ("shop:1", 100)]
     assert listed[0] == (await get(ledger, f"members/{ANN}/orders/shop/2")).json()
     assert (await get(ledger, f"members/{BOB}/orders")).status_code == 404
 

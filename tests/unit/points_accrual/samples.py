@@ -16,6 +16,7 @@ from contracts.tiers import StandingChangedV1, StandingInterval
 from points_accrual.domain import ledger
 from points_accrual.domain.account import Account
 from points_accrual.domain.claims import Claim
+from points_accrual.handlers import HANDLERS
 
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -168,7 +169,7 @@ class Ledger(ledger.Ledger):
     """The core in memory, with questions that tests ask."""
 
     def __init__(self, *programs: Program) -> None:
-        super().__init__(book(*(programs or (program(),))), "aurora", T0)
+        super().__init__(book(*(programs or (program(),))), "aurora", HANDLERS, T0)
 
     def account(self, member_id: UUID = ANN) -> Account:
         return super().account(member_id)

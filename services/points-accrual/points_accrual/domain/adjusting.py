@@ -178,9 +178,7 @@ def _opening_base(command: Import, account: Account) -> OrderBase | None:
     return OrderBase(order=ref, steps=(BaseStep(acts_from=command.as_of, base_points=command.tier_points),))
 
 
-def _answer(
-    world: World, account: Account, decision: Decision, events: list[Announcement], trace: Trace
-) -> Answer:
+def _answer(world: World, account: Account, decision: Decision, events: list[Announcement], trace: Trace) -> Answer:
     finish(world, account, decision, trace)
     for event in events:
         world.tell(event, trace)

@@ -29,6 +29,21 @@ def times(value: Exact, millionths: int) -> Exact:
     return product / MILLION
 
 
+def rounded_apart(values: Sequence[Exact], mode: Rounding, unit: int = 1) -> list[int]:
+    """Each amount as a whole number, so that they add up to their sum rounded once (largest remainder).
+
+    What whole parts leave over goes to the largest fractions, ties to the earlier: a whole amount stays as it is.
+    """
+    parts = [divmod(value, unit) for value in values]
+    shares = [int(whole) for whole, _ in parts]
+    left = rounded(sum(values), mode, unit) - sum(shares)
+    if left:
+        by_fraction = sorted(range(len(parts)), key=lambda index: (-parts[index][1], index))
+        for index in by_fraction[:left]:
+            shares[index] += 1
+    return shares
+
+
 def apportion(total: int, weights: Sequence[Exact]) -> list[int]:
     """Whole shares of `total`, in proportion to the weights, that add up to it (largest remainder, Hamilton's method).
 

@@ -3,12 +3,10 @@
 Every function here is a decision that can be replayed: it depends on the ledger, on its input, and on what it pins.
 """
 
-from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
 from contracts.activities import ActivityRecordedV1
-from contracts.base import Event
 from contracts.members import MemberChangedV1
 from contracts.orders import OrderChangedV1
 from contracts.points import Cause
@@ -98,9 +96,7 @@ def _take_claim(
     conclude(world, account, decision, claim, trace)
 
 
-def take_referral(
-    world: World, event: ReferralConfirmedV1 | ReferralReversedV1, event_id: str, trace: Trace
-) -> None:
+def take_referral(world: World, event: ReferralConfirmedV1 | ReferralReversedV1, event_id: str, trace: Trace) -> None:
     """Grant or take back what one party gets for a referral."""
     account, _ = party(world, event.program_id, event.member_id)
     key = ClaimKey("referral", f"{event.referral_id}:{event.role}")
@@ -200,14 +196,3 @@ def take_segments(world: World, event: SegmentsChangedV1, event_id: str, trace: 
     )  # fmt: skip
     decision.pin("recorded_at", recorded_at.isoformat)
     finish(world, account, decision, trace)
-
-
-TAKES: dict[type[Event], Callable[[World, Event, str, Trace], None]] = {
-    MemberChangedV1: take_member,  # type: ignore[dict-item]
-    StandingChangedV1: take_standing,  # type: ignore[dict-item]
-    SegmentsChangedV1: take_segments,  # type: ignore[dict-item]
-    ReferralConfirmedV1: take_referral,  # type: ignore[dict-item]
-    ReferralReversedV1: take_referral,  # type: ignore[dict-item]
-    OrderChangedV1: take_order,  # type: ignore[dict-item]
-    ActivityRecordedV1: take_activity,  # type: ignore[dict-item]
-}

@@ -9,7 +9,7 @@ from contracts.activities import ActivityRecordedV1
 from contracts.orders import OrderFacts, Refund
 from contracts.points import BaseStep
 
-from .amounts import MILLION, Exact, apportion, rounded
+from .amounts import MILLION, Exact, rounded, rounded_apart
 from .claims import Claim, Counts, Member
 from .conditions import Situation
 from .counting import activity_counts, order_counts
@@ -105,9 +105,7 @@ def purchase_of(facts: OrderFacts, book: Rulebook, before: datetime | None = Non
 
 
 def _rounded(pieces: list[Piece], book: Rulebook) -> Verdict:
-    weights = [piece.wanted for piece in pieces]
-    points = rounded(sum(weights), book.program.earning.rounding, book.unit)
-    split = apportion(points, weights)
+    split = rounded_apart([piece.wanted for piece in pieces], book.program.earning.rounding, book.unit)
     wanted = {piece.rule_id: part for piece, part in zip(pieces, split, strict=True)}
     return Verdict(wanted=wanted, lines={piece.rule_id: piece.lines for piece in pieces})
 

@@ -1,7 +1,7 @@
 """The whole core over a world in memory: everything is loaded, nothing is saved. For stories, what-if and tests."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from datetime import UTC, datetime
 from itertools import count
@@ -16,19 +16,20 @@ from .account import Account
 from .again import judge_waiting
 from .catalogue import RefusedError
 from .claims import Claim, Member
-from .deciding import TAKES
 from .sharing import receive, send
 from .sweeping import pass_time
 from .world import Trace, World
 
+Handlers = Mapping[type[Event], Callable[[World, Any, str, Trace], None]]
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Ledger:
     """A ledger of any number of members of one program."""
 
-    def __init__(self, programs: ProgramBook, program_id: str, now: datetime = BEGINNING) -> None:
-        self.program_id = program_id
+    def __init__(self, programs: ProgramBook, program_id: str, handlers: Handlers, now: datetime = BEGINNING) -> None:
+        """`handlers`: the table of the service."""
+        self.program_id, self._handlers = program_id, handlers
         self.world = World(programs, now, uses=defaultdict(int))
         self._codes = count(1)
         self.world.new_code = lambda _program, _reward: f"CODE{next(self._codes):08}"
@@ -55,7 +56,7 @@ class Ledger:
             if survivor is not None:
                 self.account(survivor)
             self.world.now = max(self.world.now, recorded_at)
-            TAKES[type(event)](self.world, event, f"event-{next(self._events)}", Trace("ledger"))
+            self._handlers[type(event)](self.world, event, f"event-{next(self._events)}", Trace("ledger"))
         return self
 
     def sweep(self, horizon: datetime) -> "Ledger":

@@ -154,9 +154,7 @@ def _challenges(world: World, account: Account) -> set[str]:
     return found
 
 
-def _tell(
-    world: World, account: Account, decision: Decision, trigger: Trigger, direction: str, other: UUID
-) -> None:
+def _tell(world: World, account: Account, decision: Decision, trigger: Trigger, direction: str, other: UUID) -> None:
     finish(world, account, decision, trigger.trace)
     if not decision.postings:
         return

@@ -18,7 +18,7 @@ from . import adjusting, commands, sharing, spending, sweeping
 from .account import Account, begin
 from .again import judge_one
 from .dates import grant_date
-from .deciding import TAKES
+from .deciding import take_activity, take_member, take_order, take_referral, take_segments, take_standing
 from .lots import ClaimKey
 from .merging import receive_all
 from .reaching import reassess
@@ -67,16 +67,16 @@ def replay(world: World, account: Account, kept: Kept) -> None:
     REPLAYS[kept.kind](world, account, kept)
 
 
-def _fact(model: Callable[[Kept], type[Event]]) -> Callable[[World, Account, Kept], None]:
+def _fact(model: type[Event], take: Callable[..., None]) -> Callable[[World, Account, Kept], None]:
     def again(world: World, account: Account, kept: Kept) -> None:  # noqa: ARG001 - the event says whose it is
-        kind = model(kept)
-        TAKES[kind](world, kept.read(kind), kept.cause.id, TRACE)
+        take(world, kept.read(model), kept.cause.id, TRACE)
 
     return again
 
 
-def _referral(kept: Kept) -> type[Event]:
-    return ReferralReversedV1 if '"reason":' in kept.input else ReferralConfirmedV1
+def _referral(world: World, account: Account, kept: Kept) -> None:  # noqa: ARG001 - the event says whose it is
+    model = ReferralReversedV1 if '"reason":' in kept.input else ReferralConfirmedV1
+    take_referral(world, kept.read(model), kept.cause.id, TRACE)
 
 
 def _judge(world: World, account: Account, kept: Kept) -> None:
@@ -144,12 +144,12 @@ def _receive(world: World, account: Account, kept: Kept) -> None:
 
 
 REPLAYS: dict[str, Callable[[World, Account, Kept], None]] = {
-    "order": _fact(lambda _: OrderChangedV1),
-    "activity": _fact(lambda _: ActivityRecordedV1),
-    "referral": _fact(_referral),
-    "member": _fact(lambda _: MemberChangedV1),
-    "standing": _fact(lambda _: StandingChangedV1),
-    "segments": _fact(lambda _: SegmentsChangedV1),
+    "order": _fact(OrderChangedV1, take_order),
+    "activity": _fact(ActivityRecordedV1, take_activity),
+    "referral": _referral,
+    "member": _fact(MemberChangedV1, take_member),
+    "standing": _fact(StandingChangedV1, take_standing),
+    "segments": _fact(SegmentsChangedV1, take_segments),
     "judge": _judge,
     "lapse": _lapse,
     "date": _date,

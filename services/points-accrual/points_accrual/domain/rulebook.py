@@ -109,6 +109,9 @@ class Rulebook:
     dates: dict[str, tuple[DateRule, tuple[tuple[str, Test], ...]]] = field(default_factory=dict)
     goals: dict[str, Goal] = field(default_factory=dict)
     ceilings: list[Ceiling] = field(default_factory=list)
+    activity_rules: frozenset[str] = frozenset()
+    multipliers: frozenset[str] = frozenset()
+    """Campaigns that multiply: also what activities earn."""
     all_base: bool = True
     renews: bool = False
     """Some points run out by inactivity."""
@@ -184,6 +187,8 @@ def _compile(program: Program) -> Rulebook:
         tests = compile_when(challenge.when, book.zone)
         goal = Goal(challenge, tests, compile_match(challenge.match), _basis(book, challenge.basis))
         book.goals[challenge.id] = goal
+    book.activity_rules = frozenset(rule.id for rule in earning.rules if isinstance(rule, ActivityRule))
+    book.multipliers = frozenset(giver.id for giver in book.campaigns if giver.kind == "multiplier")
     book.ceilings = _ceilings(book)
     book.all_base = all(giver.base for giver in book.rules)
     named = [*earning.rules, *earning.campaigns, *program.challenges]

@@ -62,9 +62,7 @@ def _hand_out_all(
     ]
 
 
-def _hand_out(
-    world: World, account: Account, to_member_id: UUID, points: int, key: str, trace: Trace
-) -> list[Portion]:
+def _hand_out(world: World, account: Account, to_member_id: UUID, points: int, key: str, trace: Trace) -> list[Portion]:
     """The other side of a loan within a household: a decision of its own account."""
     command = HandOut(to_member_id=to_member_id, points=points, why="household")
     return hand_out(world, account, command, f"{key}:{to_member_id}", trace)
@@ -118,9 +116,7 @@ def receive_into(
         credit_active(account, lot, portion.points, debit="transferred", at=at)
 
 
-def send(
-    world: World, account: Account, command: Send, key: str, trace: Trace
-) -> tuple[Receive, dict[str, Any]]:
+def send(world: World, account: Account, command: Send, key: str, trace: Trace) -> tuple[Receive, dict[str, Any]]:
     """Give points to another member. Returns what they are to receive. Raises `RefusedError`."""
     program = world.in_force(account.program_id)
     rules = program.transfers if program else None

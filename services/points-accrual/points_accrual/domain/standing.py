@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from contracts.points import BaseStep
+from contracts.program import Program
 from contracts.tiers import MembershipInterval, StandingInterval
 
 Intervals = Sequence[StandingInterval]
@@ -64,3 +66,24 @@ def hull(one: Span | None, other: Span | None) -> Span | None:
     if one is None or other is None:
         return one or other
     return min(one[0], other[0]), None if one[1] is None or other[1] is None else max(one[1], other[1])
+
+
+def tier_by_points(
+    program: Program, earlier: Sequence[Sequence[BaseStep]], more: Sequence[BaseStep], at: datetime
+) -> tuple[str, str, int | None]:
+    """The tier that base points within the window reach, before and with some more, and what the next one still takes.
+
+    A forecast for dry runs: tiers themselves are the tier service's to say.
+    """
+    counted = sum(_standing_points(steps, at) for steps in earlier)
+    total = counted + _standing_points(more, at)
+    levels = program.tiers.levels
+    before = [level for level in levels if level.threshold <= counted][-1]
+    after = [level for level in levels if level.threshold <= total][-1]
+    above = next((level for level in levels if level.threshold > total), None)
+    return before.id, after.id, above.threshold - total if above else None
+
+
+def _standing_points(steps: Sequence[BaseStep], at: datetime) -> int:
+    known = [step for step in steps if step.acts_from <= at]
+    return known[-1].base_points if known else 0

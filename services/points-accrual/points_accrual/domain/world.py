@@ -7,7 +7,6 @@ from typing import Literal, NamedTuple
 from uuid import UUID
 
 from contracts.base import Event
-from contracts.envelope import Envelope
 from contracts.program import Program, ProgramBook
 
 from .account import Account
@@ -34,11 +33,6 @@ class Trace(NamedTuple):
     correlation_id: str
     causation_id: str | None = None
     traceparent: str | None = None
-
-    @classmethod
-    def of(cls, envelope: Envelope) -> "Trace":
-        """Caused by an event."""
-        return cls(envelope.correlation_id, str(envelope.id), envelope.traceparent)
 
     @classmethod
     def fresh(cls, cause: str) -> "Trace":
@@ -132,6 +126,8 @@ class World:
     """By commitment."""
     new_code: Callable[[str, str], str | None] = lambda _program, _reward: None
     """A fresh code for a coupon; None when the pool of the reward is empty."""
+    drawn: list[tuple[str, str, str]] = field(default_factory=list)
+    """Codes taken from pools: program, reward, code."""
     unread: dict[UUID, Unread] = field(default_factory=dict)
     """Accounts of which not all claims to judge again were loaded."""
     continuations: dict[UUID, Continuation | None] = field(default_factory=dict)

@@ -1,13 +1,80 @@
 """Every SQL statement of the service."""
 
 from .audit import imbalances
-from .coupons import draw_code, find_redemption, import_codes, keep_redemption
-from .loading import load, load_continued, load_due, load_member, load_unjudged
-from .reading import history, order, orders, points
+from .claims import key_of
+from .commands import (
+    Approval,
+    Need,
+    decide_approval,
+    find_command,
+    keep_command,
+    known_versions,
+    load_for,
+    lock_approval,
+    members_of_household,
+    request_approval,
+    waiting_approvals,
+)
+from .coupons import import_codes, pool_left
+from .loading import load
+from .reading import (
+    LOOK,
+    balances_at,
+    bases,
+    challenge_claims,
+    claims_of,
+    counted,
+    coupons_of,
+    donations,
+    find_claim,
+    find_coupon,
+    find_member,
+    history,
+    merged,
+    points,
+    pools,
+    seeds,
+    uses,
+)
 from .saving import save
+from .sweeps import load_continued, load_due, load_unjudged
 
 __all__ = [
-    "draw_code", "find_redemption", "history", "imbalances", "import_codes", "keep_redemption", "load",
-    "load_continued", "load_due", "load_member", "load_unjudged", "order", "orders", "points",
+    "LOOK",
+    "Approval",
+    "Need",
+    "balances_at",
+    "bases",
+    "challenge_claims",
+    "claims_of",
+    "counted",
+    "coupons_of",
+    "decide_approval",
+    "donations",
+    "find_claim",
+    "find_command",
+    "find_coupon",
+    "find_member",
+    "history",
+    "imbalances",
+    "import_codes",
+    "keep_command",
+    "key_of",
+    "known_versions",
+    "load",
+    "load_continued",
+    "load_due",
+    "load_for",
+    "load_unjudged",
+    "lock_approval",
+    "members_of_household",
+    "merged",
+    "points",
+    "pool_left",
+    "pools",
+    "request_approval",
     "save",
+    "seeds",
+    "uses",
+    "waiting_approvals",
 ]  # fmt: skip

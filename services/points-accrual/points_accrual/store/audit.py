@@ -2,6 +2,8 @@
 
 import asyncpg
 
+_MEMBERS_OWN = "('pending', 'active', 'held', 'deficit')"
+
 _CHECKS = (
     (
         """SELECT 'member ' || a.member_id || ': the accounts say pending ' || a.pending || ', active ' || a.active
@@ -30,37 +32,48 @@ _CHECKS = (
            ) l WHERE (a.pending, a.active) <> (l.pending, l.active)"""
     ),
     (
-        """SELECT 'program ' || a.program_id || ': all buckets together are ' || sum(
+        """SELECT 'member ' || a.member_id || ': coupons hold ' || c.held || '; the account says ' || a.held
+           FROM accounts a CROSS JOIN LATERAL (
+               SELECT coalesce(sum(points), 0) AS held FROM coupons WHERE member_id = a.member_id AND state = 'held'
+           ) c WHERE a.held <> c.held"""
+    ),
+    (
+        f"""SELECT 'program ' || a.program_id || ': all buckets together are ' || sum(
                       a.pending + a.active + a.held - a.deficit + t.program)
            FROM accounts a CROSS JOIN LATERAL (
-               SELECT coalesce(sum(points) FILTER (WHERE credit NOT IN ('pending', 'active', 'held', 'deficit')), 0)
-                      - coalesce(sum(points) FILTER (WHERE debit NOT IN ('pending', 'active', 'held', 'deficit')), 0)
+               SELECT coalesce(sum(points) FILTER (WHERE credit NOT IN {_MEMBERS_OWN}), 0)
+                      - coalesce(sum(points) FILTER (WHERE debit NOT IN {_MEMBERS_OWN}), 0)
                       AS program
                FROM transfers WHERE member_id = a.member_id
            ) t GROUP BY a.program_id
            HAVING sum(a.pending + a.active + a.held - a.deficit + t.program) <> 0"""
     ),
     (
-        """SELECT 'order ' || o.source || ':' || o.order_id || ' of member ' || o.member_id || ': claims of '
-                  || c.granted || ' points, transfers of ' || t.granted
-           FROM orders o
-           CROSS JOIN LATERAL (
-               SELECT coalesce(sum(granted), 0) AS granted FROM claims
-               WHERE (program_id, source, order_id) = (o.program_id, o.source, o.order_id)
-           ) c
-           JOIN (
-               SELECT member_id, source, order_id,
+        """SELECT 'program ' || program_id || ': between members ' || sum(lost) || ' points are on their way'
+           FROM (SELECT a.program_id, CASE t.credit WHEN 'transferred' THEN t.points ELSE -t.points END AS lost
+                 FROM transfers t JOIN accounts a USING (member_id) WHERE 'transferred' IN (t.debit, t.credit)) moved
+           GROUP BY program_id HAVING sum(lost) <> 0"""
+    ),
+    (
+        """SELECT c.kind || ' ' || c.claim_id || ' of member ' || c.member_id || ': claims ' || c.granted
+                  || ' points, transfers of ' || coalesce(t.granted, 0)
+           FROM (SELECT program_id, kind, claim_id, member_id,
+                        (SELECT coalesce(sum(value::bigint), 0) FROM jsonb_each_text(granted)) AS granted
+                 FROM claims WHERE kind IN ('order', 'activity', 'referral', 'date', 'challenge')) c
+           LEFT JOIN (
+               SELECT a.program_id, t.claim_kind, t.claim_id,
                       coalesce(sum(points) FILTER (WHERE debit IN ('source', 'clawed_back')), 0)
                       - coalesce(sum(points) FILTER (WHERE credit = 'clawed_back'), 0) AS granted
-               FROM transfers WHERE source IS NOT NULL GROUP BY member_id, source, order_id
-           ) t USING (member_id, source, order_id)
-           WHERE c.granted <> t.granted"""
+               FROM transfers t JOIN accounts a USING (member_id)
+               WHERE t.claim_kind IS NOT NULL GROUP BY a.program_id, t.claim_kind, t.claim_id
+           ) t ON (t.program_id, t.claim_kind, t.claim_id) = (c.program_id, c.kind, c.claim_id)
+           WHERE c.granted <> coalesce(t.granted, 0)"""
     ),
 )  # fmt: skip
 
 
 async def imbalances(connection: asyncpg.Connection) -> list[str]:
-    """A sentence for everything that does not add up: accounts against their transfers and lots, all buckets against
-    zero, claims against what was granted. Empty when all is well.
+    """A sentence for everything that does not add up: accounts against their transfers, lots and holds, all buckets
+    against zero, claims against what was granted. Empty when all is well.
     """
     return [row[0] for check in _CHECKS for row in await connection.fetch(check)]

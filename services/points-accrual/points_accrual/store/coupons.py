@@ -1,18 +1,157 @@
-"""Coupons, the codes they are drawn from, and the idempotency keys of redemptions."""
+"""Coupons, the codes they are drawn from, and which members they belong to."""
 
-from collections.abc import Sequence
-from typing import Any
+import secrets
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from uuid import UUID
 
 import asyncpg
-import orjson
 
+from contracts.orders import OrderChangedV1
 from shared.transaction import Transaction
 
-from ..domain.redeeming import Coupon
-from .rows import text
+from ..domain.claims import order_key
+from ..domain.using import codes_of
+from ..domain.world import World
+from .rows import columns, to_coupon
 
+CODE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+"""Crockford's base32: no I, L, O, U."""
+CODE_LENGTH = 12
 CODE_CHARACTERS_MAX = 255
+_AHEAD = 20
+"""Codes of a pool that are reserved for what challenges of one batch may give."""
+
+
+def generated_code() -> str:
+    """60 bits from the system's random source."""
+    return "".join(secrets.choice(CODE_ALPHABET) for _ in range(CODE_LENGTH))
+
+
+async def owners(connection: asyncpg.Connection, orders: Sequence[OrderChangedV1]) -> set[UUID]:
+    """Whose coupons these orders use, or are paid with."""
+    if not orders:
+        return set()
+    codes = {(order.program_id, code) for order in orders for code in codes_of(order)}
+    keys = {(order.program_id, order_key(order.source, order.order_id).id) for order in orders}
+    rows = await connection.fetch(
+        "SELECT member_id FROM coupons c JOIN unnest($1::text[], $2::text[]) AS k (program_id, order_id)"
+        " USING (program_id, order_id)"
+        " UNION SELECT member_id FROM coupons c JOIN unnest($3::text[], $4::text[]) AS k (p, code)"
+        " ON (c.program_id, upper(c.code)) = (k.p, k.code)",
+        *columns(keys, 2), *columns(codes, 2),
+    )  # fmt: skip
+    return {row["member_id"] for row in rows}
+
+
+async def load_for_orders(
+    tx: Transaction, world: World, codes: Iterable[tuple[str, str]], orders: Iterable[tuple[str, str]]
+) -> None:
+    """Coupons by their codes and by the orders that they belong to; their owners must be locked."""
+    rows = await tx.connection.fetch(
+        "SELECT c.* FROM coupons c JOIN unnest($1::text[], $2::text[]) AS k (program_id, order_id)"
+        " USING (program_id, order_id)"
+        " UNION ALL SELECT c.* FROM coupons c JOIN unnest($3::text[], $4::text[]) AS k (p, code)"
+        " ON (c.program_id, upper(c.code)) = (k.p, k.code)",
+        *columns(orders, 2), *columns(codes, 2),
+    )  # fmt: skip
+    _keep(world, rows)
+
+
+async def load_gifts(tx: Transaction, world: World) -> None:
+    """The coupons that loaded challenges gave."""
+    ids = [UUID(gift) for claim in world.claims.values() if (gift := claim.detail.get("coupon_id"))]
+    if ids:
+        _keep(world, await tx.connection.fetch("SELECT * FROM coupons WHERE coupon_id = ANY($1::uuid[])", ids))
+
+
+async def load_of_members(tx: Transaction, world: World, members: Iterable[UUID]) -> None:
+    """All coupons of these members."""
+    _keep(world, await tx.connection.fetch("SELECT * FROM coupons WHERE member_id = ANY($1::uuid[])", sorted(members)))
+
+
+async def load_due(tx: Transaction, world: World, members: Iterable[UUID], horizon: datetime) -> None:
+    """Holds and coupons of these members whose time is over by the horizon."""
+    rows = await tx.connection.fetch(
+        "SELECT * FROM coupons WHERE member_id = ANY($1::uuid[]) AND due_at <= $2", sorted(members), horizon
+    )
+    _keep(world, rows)
+
+
+async def load_one(tx: Transaction, world: World, coupon_id: UUID) -> None:
+    """A coupon by its id."""
+    _keep(world, await tx.connection.fetch("SELECT * FROM coupons WHERE coupon_id = $1", coupon_id))
+
+
+def _keep(world: World, rows: Iterable[asyncpg.Record]) -> None:
+    for row in rows:
+        owner = world.accounts.get(world.owner(row["member_id"]))
+        if owner is not None and row["coupon_id"] not in world.coupons:
+            world.coupons[row["coupon_id"]] = to_coupon(row)
+
+
+async def prepare_codes(tx: Transaction, world: World, wanted: Iterable[tuple[str, str]] | None = None) -> None:
+    """Let the world draw codes: `wanted` names programs and rewards, else those that challenges give."""
+    names = set(wanted) if wanted is not None else _given(world)
+    pools: dict[tuple[str, str], list[str]] = {}
+    for program_id, reward_id in sorted(names):
+        pools[program_id, reward_id] = [
+            row["code"] for row in await tx.connection.fetch(
+                "SELECT code FROM coupon_codes WHERE program_id = $1 AND reward_id = $2 AND NOT drawn"
+                " ORDER BY code LIMIT $3 FOR UPDATE SKIP LOCKED",
+                program_id, reward_id, _AHEAD if wanted is None else 1,
+            )
+        ]  # fmt: skip
+
+    def draw(program_id: str, reward_id: str) -> str | None:
+        if (program_id, reward_id) not in pools:
+            return generated_code()
+        pool = pools[program_id, reward_id]
+        if not pool:
+            return None
+        code = pool.pop(0)
+        world.drawn.append((program_id, reward_id, code))
+        return code
+
+    world.new_code = draw
+
+
+def _given(world: World) -> set[tuple[str, str]]:
+    """Rewards from pools that challenges of the members' programs give; looked up only where there are counts."""
+    programs = {world.accounts[account_id].program_id for account_id in world.counted}
+    programs |= {account.program_id for account in world.accounts.values()}
+    found = set()
+    for event in world.programs:
+        if event.program_id in programs:
+            rewards = {item.reward for item in event.document.challenges if item.reward}
+            found |= {
+                (event.program_id, reward.id) for reward in event.document.rewards
+                if reward.id in rewards and reward.codes == "pool"
+            }  # fmt: skip
+    return found
+
+
+async def mark_drawn(tx: Transaction, world: World) -> dict[tuple[str, str], int]:
+    """Take drawn codes out of their pools. Returns how many are left in each."""
+    left: dict[tuple[str, str], int] = {}
+    if world.drawn:
+        await tx.connection.execute(
+            "UPDATE coupon_codes c SET drawn = true FROM unnest($1::text[], $2::text[]) AS k (program_id, code)"
+            " WHERE (c.program_id, c.code) = (k.program_id, k.code)",
+            [item[0] for item in world.drawn], [item[2] for item in world.drawn],
+        )  # fmt: skip
+    for program_id, reward_id in sorted({item[:2] for item in world.drawn}):
+        left[program_id, reward_id] = await pool_left(tx.connection, program_id, reward_id)
+    return left
+
+
+async def pool_left(connection: asyncpg.Connection, program_id: str, reward_id: str) -> int:
+    """How many codes a pool has."""
+    count: int = await connection.fetchval(
+        "SELECT count(*) FROM coupon_codes WHERE program_id = $1 AND reward_id = $2 AND NOT drawn",
+        program_id, reward_id,
+    )  # fmt: skip
+    return count
 
 
 async def import_codes(connection: asyncpg.Connection, program_id: str, reward_id: str, codes: Sequence[str]) -> int:
@@ -32,42 +171,3 @@ async def import_codes(connection: asyncpg.Connection, program_id: str, reward_i
         program_id, reward_id, sorted(set(codes)),
     )  # fmt: skip
     return added
-
-
-async def draw_code(tx: Transaction, program_id: str, reward_id: str) -> str | None:
-    """A code of the pool that no other transaction is taking; None when there is none."""
-    code: str | None = await tx.connection.fetchval(
-        "SELECT code FROM coupon_codes WHERE program_id = $1 AND reward_id = $2 AND coupon_id IS NULL"
-        " ORDER BY code LIMIT 1 FOR UPDATE SKIP LOCKED",
-        program_id, reward_id,
-    )  # fmt: skip
-    return code
-
-
-async def find_redemption(tx: Transaction, member_id: UUID, key: str) -> tuple[Any, Any] | None:
-    """The body and the answer that this idempotency key was first used with. The member's account must be locked."""
-    row = await tx.connection.fetchrow(
-        "SELECT body, answer FROM redemptions WHERE member_id = $1 AND idempotency_key = $2", member_id, key
-    )
-    return (orjson.loads(row["body"]), orjson.loads(row["answer"])) if row else None
-
-
-async def keep_redemption(
-    tx: Transaction, member_id: UUID, key: str, sequence: int, program_id: str, coupon: Coupon, body: Any, answer: Any
-) -> None:
-    """Keep a coupon, and for ever what this idempotency key did."""
-    await tx.connection.execute(
-        "INSERT INTO coupons (coupon_id, program_id, member_id, reward_id, code, issued_at, expires_at)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        coupon.coupon_id, program_id, member_id, coupon.reward.id, coupon.code, coupon.issued_at, coupon.expires_at,
-    )  # fmt: skip
-    if coupon.reward.codes == "pool":
-        await tx.connection.execute(
-            "UPDATE coupon_codes SET coupon_id = $3 WHERE program_id = $1 AND code = $2",
-            program_id, coupon.code, coupon.coupon_id,
-        )  # fmt: skip
-    await tx.connection.execute(
-        "INSERT INTO redemptions (member_id, idempotency_key, sequence, coupon_id, body, answer)"
-        " VALUES ($1, $2, $3, $4, $5::jsonb, $6::json)",
-        member_id, key, sequence, coupon.coupon_id, text(body), text(answer),
-    )  # fmt: skip

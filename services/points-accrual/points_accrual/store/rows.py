@@ -1,5 +1,6 @@
 """Rows to values of the domain, and back to the JSON that columns hold."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -9,20 +10,22 @@ import orjson
 from pydantic import TypeAdapter
 
 from contracts.points import BaseStep
-from contracts.tiers import StandingInterval
+from contracts.tiers import MembershipInterval, StandingInterval
 
-from ..domain.account import Account, Lot, OrderKey, Origin, ReferralKey, Taking
-from ..domain.claims import Member, Order, Referral
+from ..domain.account import Account
+from ..domain.claims import Claim, Counts, Member
+from ..domain.coupons import Coupon
+from ..domain.lots import ClaimKey, Lot, Taking
 from ..domain.world import Continuation, Place, Trace, Trigger
 
-ORDERS = """
-    SELECT o.*, d.input AS document,
-           (SELECT jsonb_object_agg(c.rule_id, c.granted) FROM claims c
-            WHERE (c.program_id, c.source, c.order_id) = (o.program_id, o.source, o.order_id)) AS granted
-    FROM orders o JOIN decisions d ON (d.member_id, d.sequence) = (o.member_id, o.document_sequence) """
-"""What `to_order` reads; joins and conditions follow."""
+CLAIMS = """
+    SELECT c.*, d.input AS document FROM claims c
+    LEFT JOIN decisions d ON c.document_of = d.member_id AND c.document_sequence = d.sequence """
+"""What `to_claim` reads; joins and conditions follow."""
 _STEPS = TypeAdapter(tuple[BaseStep, ...])
 _INTERVALS = TypeAdapter(tuple[StandingInterval, ...])
+_MEMBERSHIPS = TypeAdapter(tuple[MembershipInterval, ...])
+_NO_STEPS = "[]"
 
 
 def text(value: Any) -> str:
@@ -30,11 +33,18 @@ def text(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
+def columns(rows: Iterable[tuple[object, ...]], width: int) -> list[list[object]]:
+    """Rows turned into the arrays that `unnest` takes, sorted."""
+    turned = [list(column) for column in zip(*sorted(rows), strict=True)]
+    return turned or [[] for _ in range(width)]
+
+
 def to_account(row: asyncpg.Record) -> Account:
     """The account of a row, with no lots yet."""
     return Account(
         row["member_id"], row["program_id"], row["clock"],
         row["pending"], row["active"], row["held"], row["deficit"], row["sequence"],
+        row["deficit_since"], row["active_at"], row["frozen"], row["household_id"],
     )  # fmt: skip
 
 
@@ -43,72 +53,89 @@ def to_member(row: asyncpg.Record) -> Member:
     member = Member(row["member_id"])
     if row["status"] is not None:
         member.status, member.enrolled_at, member.version = row["status"], row["enrolled_at"], row["version"]
-        member.intervals, member.standing_version = _INTERVALS.validate_json(row["intervals"]), row["standing_version"]
+        member.merged_into = row["merged_into"]
+        member.attributes, member.birthday = orjson.loads(row["attributes"]), row["birthday"]
+        member.intervals = _INTERVALS.validate_json(row["intervals"]) if row["intervals"] != "[]" else ()
+        member.memberships = _MEMBERSHIPS.validate_json(row["memberships"]) if row["memberships"] != "[]" else ()
+        member.standing_version = row["standing_version"]
+        member.segments, member.segments_version = frozenset(row["segments"]), row["segments_version"]
+        member.dates_version, member.next_date_at = row["dates_version"], row["next_date_at"]
     return member
 
 
+def to_claim(row: asyncpg.Record) -> Claim:
+    """A claim with what it was granted."""
+    return Claim(
+        key=ClaimKey(row["kind"], row["claim_id"]),
+        member_id=row["member_id"],
+        at=row["at"],
+        version=row["version"],
+        first_recorded_at=row["first_recorded_at"],
+        program_version=row["program_version"],
+        program_hash=row["program_hash"],
+        reason=row["reason"],
+        granted=orjson.loads(row["granted"]),
+        lots={terms: UUID(lot_id) for terms, lot_id in orjson.loads(row["lots"]).items()},
+        pins=orjson.loads(row["pins"]),
+        base=to_steps(row["base"]),
+        counts=to_counts(row["counts"]),
+        detail=orjson.loads(row["detail"]),
+        document_of=row["document_of"],
+        document_sequence=row["document_sequence"],
+        document=row["document"] or "",
+    )
+
+
+def to_steps(value: str) -> tuple[BaseStep, ...]:
+    """Base points over time."""
+    return _STEPS.validate_json(value) if value != _NO_STEPS else ()
+
+
+def to_counts(value: str | None) -> Counts:
+    """What a claim counts for challenges."""
+    if value is None:
+        return {}
+    return {name: (amount, tuple(things)) for name, (amount, things) in orjson.loads(value).items()}
+
+
 def to_lot(row: asyncpg.Record) -> Lot:
-    """A lot with what was taken back of its origin."""
-    origin: Origin
-    if row["source"] is not None:
-        origin = OrderKey(row["source"], row["order_id"])
-    else:
-        origin = ReferralKey(row["referral_id"], row["role"])
+    """A lot with what was taken back of its claim."""
     takings = [
         Taking(kind, points, None if lot_id is None else UUID(lot_id))
         for kind, points, lot_id in orjson.loads(row["takings"])
     ]
     return Lot(
-        row["lot_id"], origin, row["program_version"], row["opened_at"], row["activates_at"], row["expires_at"],
-        row["state"], row["remaining"], row["expired"], takings,
+        row["lot_id"], ClaimKey(row["claim_kind"], row["claim_id"]), row["program_version"], row["opened_at"],
+        row["activates_at"], row["expires_at"], row["terms"], row["state"], row["remaining"], row["expired"],
+        row["lapses_at"], tuple(row["warnings"]), takings,
     )  # fmt: skip
 
 
-def to_order(row: asyncpg.Record) -> Order:
-    """An order with its claims."""
-    return Order(
-        member_id=row["member_id"],
-        origin=OrderKey(row["source"], row["order_id"]),
-        document_sequence=row["document_sequence"],
-        document=row["document"],
-        revision=row["revision"],
-        placed_at=row["placed_at"],
-        first_recorded_at=row["first_recorded_at"],
-        program_version=row["program_version"],
-        program_hash=row["program_hash"],
-        reason=row["reason"],
-        explanation=orjson.loads(row["explanation"]),
-        base=_STEPS.validate_json(row["base"]),
-        granted=orjson.loads(row["granted"]) if row["granted"] else {},
-        lot_id=row["lot_id"],
-    )
-
-
-def to_referral(row: asyncpg.Record, rule_id: str) -> Referral:
-    """One party's part in a referral."""
-    return Referral(
-        member_id=row["member_id"],
-        origin=ReferralKey(row["referral_id"], row["role"]),
-        version=row["version"],
-        confirmed=row["confirmed"],
-        placed_at=row["placed_at"],
-        program_version=row["program_version"],
-        program_hash=row["program_hash"],
-        reason=row["reason"],
-        explanation=orjson.loads(row["explanation"]),
-        granted={rule_id: row["granted"]},
-        lot_id=row["lot_id"],
-    )
+def to_coupon(row: asyncpg.Record) -> Coupon:
+    """A coupon of a row."""
+    challenge = orjson.loads(row["challenge"]) if row["challenge"] else None
+    return Coupon(
+        row["coupon_id"], row["program_id"], row["member_id"], row["reward_id"], row["kind"], row["program_version"],
+        row["points"], row["opened_at"], row["state"],
+        [(UUID(lot_id), points) for lot_id, points in orjson.loads(row["uses"])], row["returned"],
+        row["value_minor"], row["code"], row["held_until"], row["issued_at"], row["expires_at"], row["order_id"],
+        (challenge[0], challenge[1]) if challenge else None, orjson.loads(row["windows"]),
+    )  # fmt: skip
 
 
 def steps_json(steps: tuple[BaseStep, ...]) -> str:
     """Base points over time."""
-    return _STEPS.dump_json(steps).decode()
+    return _STEPS.dump_json(steps).decode() if steps else _NO_STEPS
 
 
 def intervals_json(intervals: tuple[StandingInterval, ...]) -> str:
     """A standing."""
-    return _INTERVALS.dump_json(intervals).decode()
+    return _INTERVALS.dump_json(intervals).decode() if intervals else "[]"
+
+
+def memberships_json(memberships: tuple[MembershipInterval, ...]) -> str:
+    """Paid memberships."""
+    return _MEMBERSHIPS.dump_json(memberships).decode() if memberships else "[]"
 
 
 def takings_json(takings: list[Taking]) -> str:
@@ -144,6 +171,6 @@ def to_continuation(value: str | None) -> Continuation | None:
         row["kind"], row["version"], row["event_id"], datetime.fromisoformat(row["occurred_at"]),
         datetime.fromisoformat(row["recorded_at"]), Trace(*row["trace"]),
     )  # fmt: skip
-    placed_at, source, order_id = row["after"]
+    at, kind, claim_id = row["after"]
     until = row["until"] and datetime.fromisoformat(row["until"])
-    return Continuation(trigger, Place(datetime.fromisoformat(placed_at), source, order_id), until)
+    return Continuation(trigger, Place(datetime.fromisoformat(at), kind, claim_id), until)

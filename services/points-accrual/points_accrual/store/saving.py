@@ -1,14 +1,21 @@
 """Write all that a batch changed: one statement per table, rows sorted, then the events."""
 
 from collections.abc import Iterable
+from datetime import datetime
+from uuid import UUID
 
+from contracts.ids import derived_id
+from contracts.rewards import RewardPoolLowV1
 from shared.transaction import Cause, Transaction
 
-from ..domain.account import Account, Lot, OrderKey, Origin
-from ..domain.claims import Order
-from ..domain.judging import REFERRAL_RULE
+from ..domain.account import Account
+from ..domain.claims import Claim
+from ..domain.coupons import Coupon
+from ..domain.lots import Lot
+from ..domain.sweeping import write_off_at
 from ..domain.world import World
-from .rows import continuation_json, intervals_json, steps_json, takings_json, text
+from .coupons import mark_drawn
+from .rows import continuation_json, intervals_json, memberships_json, steps_json, takings_json, text
 
 Row = tuple[object, ...]
 
@@ -16,20 +23,34 @@ Row = tuple[object, ...]
 async def save(tx: Transaction, world: World) -> None:
     """Write the changes of all accounts, and publish what they announced."""
     accounts = [world.accounts[member_id] for member_id in sorted(world.accounts)]
-    await _write(tx, _MEMBERS, (_member(world, account) for account in accounts if _member_changed(world, account)))
+    await _write(tx, _MEMBERS, (_member(world, key) for key in sorted(world.members) if _member_changed(world, key)))
     await _write(tx, _DECISIONS, (row for account in accounts for row in _decisions(account)))
-    orders = sorted((key, order) for key, order in world.orders.items() if order.changed)
-    await _write(tx, _ORDERS, (_order(program_id, order) for (program_id, _), order in orders))
-    await _write(tx, _CLAIMS, (row for (program_id, _), order in orders for row in _claims(program_id, order)))
-    await _write(tx, _REFERRALS, (row for account in accounts for row in _referrals(world, account)))
-    await _write(
-        tx, _LOTS, (_lot(account, account.lots[key]) for account in accounts for key in sorted(account.touched))
-    )
+    claims = sorted((key, claim) for key, claim in world.claims.items() if claim.changed)
+    await _write(tx, _CLAIMS, (_claim(program_id, claim) for (program_id, _), claim in claims))
+    touched = ((account, account.lots[key]) for account in accounts for key in sorted(account.touched))
+    await _write(tx, _LOTS, (_lot(account, lot) for account, lot in touched))
     await _write(tx, _TRANSFERS, (row for account in accounts for row in _transfers(account)))
-    await _write(tx, _USES, (row for account in accounts for row in _uses(account)))
-    await _write(tx, _ACCOUNTS, (_account(account) for account in accounts if account.decisions or account.nothing_due))
+    await _write(tx, _COUPONS, (_coupon(world.coupons[key]) for key in sorted(world.touched_coupons)))
+    uses = sorted(world.touched_uses, key=lambda key: (str(key.member_id or ""), *key[::2], key.window))
+    await _write(tx, _USES, ((*key, world.uses[key]) for key in uses))
+    changed = (account for account in accounts if account.decisions or account.changed)
+    await _write(tx, _ACCOUNTS, (_account(world, account) for account in changed))
+    await _draw(tx, world)
     for (event, event_id, time), trace in world.outbox:
         tx.publish(event, id=event_id, time=time, cause=Cause(*trace))
+
+
+async def _draw(tx: Transaction, world: World) -> None:
+    """Take the codes that were given out of their pools, and tell of pools that run low."""
+    for (program_id, reward_id), left in (await mark_drawn(tx, world)).items():
+        program = world.in_force(program_id)
+        reward = program.reward(reward_id) if program else None
+        taken = sum(item[:2] == (program_id, reward_id) for item in world.drawn)
+        if reward is not None and left <= reward.pool_low < left + taken:
+            event = RewardPoolLowV1(program_id=program_id, reward_id=reward_id, left=left, occurred_at=tx.now)
+            tx.mark_locked([event.key()])
+            event_id = derived_id(tx.now, event.TYPE, program_id, reward_id, left)
+            tx.publish(event, id=event_id, time=tx.now, cause=Cause.fresh("pool"))
 
 
 async def _write(tx: Transaction, statement: str, rows: Iterable[Row]) -> None:
@@ -39,171 +60,177 @@ async def _write(tx: Transaction, statement: str, rows: Iterable[Row]) -> None:
 
 
 _MEMBERS = """
-    INSERT INTO members (member_id, status, enrolled_at, version, intervals, standing_version, continuation)
-    SELECT m, s, e, v, i::jsonb, sv, c::jsonb
-    FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::bigint[], $5::text[], $6::bigint[], $7::text[])
-        AS r (m, s, e, v, i, sv, c)
+    INSERT INTO members
+        (member_id, status, enrolled_at, version, merged_into, attributes, birthday, intervals, memberships,
+         standing_version, segments, segments_version, dates_version, next_date_at, continuation)
+    SELECT m, s, e, v, mi, a::jsonb, b, i::jsonb, ms::jsonb, sv,
+           ARRAY(SELECT jsonb_array_elements_text(sg::jsonb)), sgv, dv, nd, c::jsonb
+    FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::bigint[], $5::uuid[], $6::text[], $7::text[],
+                $8::text[], $9::text[], $10::bigint[], $11::text[], $12::bigint[], $13::int[], $14::timestamptz[],
+                $15::text[]) AS r (m, s, e, v, mi, a, b, i, ms, sv, sg, sgv, dv, nd, c)
     ON CONFLICT (member_id) DO UPDATE SET
         status = excluded.status, enrolled_at = excluded.enrolled_at, version = excluded.version,
-        intervals = excluded.intervals, standing_version = excluded.standing_version,
-        continuation = excluded.continuation"""
+        merged_into = excluded.merged_into, attributes = excluded.attributes, birthday = excluded.birthday,
+        intervals = excluded.intervals, memberships = excluded.memberships,
+        standing_version = excluded.standing_version, segments = excluded.segments,
+        segments_version = excluded.segments_version, dates_version = excluded.dates_version,
+        next_date_at = excluded.next_date_at, continuation = excluded.continuation"""
 
 
-def _member_changed(world: World, account: Account) -> bool:
-    return world.members[account.member_id].changed or account.member_id in world.moved
+def _member_changed(world: World, member_id: UUID) -> bool:
+    return world.members[member_id].changed or member_id in world.moved
 
 
-def _member(world: World, account: Account) -> Row:
-    member = world.members[account.member_id]
+def _member(world: World, member_id: UUID) -> Row:
+    member = world.members[member_id]
     return (
-        member.member_id, member.status, member.enrolled_at, member.version, intervals_json(member.intervals),
-        member.standing_version, continuation_json(world.continuations.get(member.member_id)),
+        member.member_id, member.status, member.enrolled_at, member.version, member.merged_into,
+        text(member.attributes), member.birthday, intervals_json(member.intervals),
+        memberships_json(member.memberships), member.standing_version, text(sorted(member.segments)),
+        member.segments_version, member.dates_version, member.next_date_at,
+        continuation_json(world.continuations.get(member.member_id)),
     )  # fmt: skip
 
 
 _DECISIONS = """
     INSERT INTO decisions
-        (member_id, sequence, decision_key, cause, occurred_at, effective_at, input, pinned)
-    SELECT m, s, k, c::jsonb, o, e, i, p::jsonb
-    FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::text[],
-                $8::text[]) AS r (m, s, k, c, o, e, i, p)"""
+        (member_id, sequence, kind, decision_key, cause, occurred_at, effective_at, input, pinned)
+    SELECT m, s, kd, k, c::jsonb, o, e, i, p::jsonb
+    FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[],
+                $8::text[], $9::text[]) AS r (m, s, kd, k, c, o, e, i, p)"""
 
 
 def _decisions(account: Account) -> Iterable[Row]:
     for item in account.decisions:
         yield (
-            item.member_id, item.sequence, item.key, item.cause.model_dump_json(exclude_none=True),
+            item.member_id, item.sequence, item.kind, item.key, item.cause.model_dump_json(exclude_none=True),
             item.occurred_at, item.effective_at, item.input, text(item.pinned),
         )  # fmt: skip
 
 
-_ORDERS = """
-    INSERT INTO orders
-        (program_id, source, order_id, member_id, revision, placed_at, first_recorded_at, document_sequence,
-         program_version, program_hash, reason, explanation, base, lot_id)
-    SELECT p, s, o, m, r, pl, fr, d, pv, ph, re, ex::jsonb, b::jsonb, l
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::bigint[], $6::timestamptz[], $7::timestamptz[],
-                $8::bigint[], $9::int[], $10::text[], $11::text[], $12::text[], $13::text[], $14::uuid[])
-        AS r (p, s, o, m, r, pl, fr, d, pv, ph, re, ex, b, l)
-    ON CONFLICT (program_id, source, order_id) DO UPDATE SET
-        revision = excluded.revision, placed_at = excluded.placed_at, first_recorded_at = excluded.first_recorded_at,
-        document_sequence = excluded.document_sequence, program_version = excluded.program_version,
-        program_hash = excluded.program_hash, reason = excluded.reason, explanation = excluded.explanation,
-        base = excluded.base, lot_id = excluded.lot_id"""
-
-
-def _order(program_id: str, order: Order) -> Row:
-    return (
-        program_id, *order.origin, order.member_id, order.revision, order.placed_at, order.first_recorded_at,
-        order.document_sequence, order.program_version, order.program_hash, order.reason, text(order.explanation),
-        steps_json(order.base), order.lot_id,
-    )  # fmt: skip
-
-
 _CLAIMS = """
-    INSERT INTO claims (program_id, source, order_id, rule_id, granted)
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[])
-    ON CONFLICT (program_id, source, order_id, rule_id) DO UPDATE SET granted = excluded.granted"""
-
-
-def _claims(program_id: str, order: Order) -> Iterable[Row]:
-    return ((program_id, *order.origin, rule_id, points) for rule_id, points in sorted(order.granted.items()))
-
-
-_REFERRALS = """
-    INSERT INTO referral_claims
-        (referral_id, role, member_id, program_id, version, confirmed, placed_at, program_version, program_hash, reason,
-         explanation, granted, lot_id)
-    SELECT i, r, m, p, v, c, pl, pv, ph, re, ex::jsonb, g, l
-    FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::bigint[], $6::bool[], $7::timestamptz[], $8::int[],
-                $9::text[], $10::text[], $11::text[], $12::bigint[], $13::uuid[])
-        AS r (i, r, m, p, v, c, pl, pv, ph, re, ex, g, l)
-    ON CONFLICT (referral_id, role) DO UPDATE SET
-        version = excluded.version, confirmed = excluded.confirmed, placed_at = excluded.placed_at,
+    INSERT INTO claims
+        (program_id, kind, claim_id, member_id, version, at, first_recorded_at, program_version, program_hash, reason,
+         granted, lots, pins, base, counts, detail, document_of, document_sequence)
+    SELECT p, k, c, m, v, a, fr, pv, ph, re, g::jsonb, l::jsonb, pi::jsonb, b::jsonb, co::jsonb, de::jsonb, d, ds
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::bigint[], $6::timestamptz[], $7::timestamptz[],
+                $8::int[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
+                $16::text[], $17::uuid[], $18::bigint[])
+        AS r (p, k, c, m, v, a, fr, pv, ph, re, g, l, pi, b, co, de, d, ds)
+    ON CONFLICT (program_id, kind, claim_id) DO UPDATE SET
+        version = excluded.version, at = excluded.at, first_recorded_at = excluded.first_recorded_at,
         program_version = excluded.program_version, program_hash = excluded.program_hash, reason = excluded.reason,
-        explanation = excluded.explanation, granted = excluded.granted, lot_id = excluded.lot_id"""
+        granted = excluded.granted, lots = excluded.lots, pins = excluded.pins, base = excluded.base,
+        counts = excluded.counts, detail = excluded.detail, document_of = excluded.document_of,
+        document_sequence = excluded.document_sequence"""
 
 
-def _referrals(world: World, account: Account) -> Iterable[Row]:
-    for item in world.referrals.get(account.member_id, {}).values():
-        if item.changed:
-            yield (
-                *item.origin, item.member_id, account.program_id, item.version, item.confirmed, item.placed_at,
-                item.program_version, item.program_hash, item.reason, text(item.explanation),
-                item.granted.get(REFERRAL_RULE, 0), item.lot_id,
-            )  # fmt: skip
+def _claim(program_id: str, claim: Claim) -> Row:
+    return (
+        program_id, *claim.key, claim.member_id, claim.version, claim.at, claim.first_recorded_at,
+        claim.program_version, claim.program_hash, claim.reason, text(claim.granted),
+        text({terms: str(lot_id) for terms, lot_id in claim.lots.items()}), text(claim.pins), steps_json(claim.base),
+        text(claim.counts) if claim.counts else None, text(claim.detail), claim.document_of, claim.document_sequence,
+    )  # fmt: skip
 
 
 _LOTS = """
     INSERT INTO lots
-        (lot_id, member_id, source, order_id, referral_id, role, program_version, opened_at, activates_at, expires_at,
-         state, remaining, expired, takings)
-    SELECT l, m, s, o, i, r, pv, op, ac, ex, st, re, xp, t::jsonb
-    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::text[], $7::int[], $8::timestamptz[],
-                $9::timestamptz[], $10::timestamptz[], $11::text[], $12::bigint[], $13::bigint[], $14::text[])
-        AS r (l, m, s, o, i, r, pv, op, ac, ex, st, re, xp, t)
+        (lot_id, member_id, partition, claim_kind, claim_id, terms, program_version, opened_at, activates_at,
+         expires_at, lapses_at, warnings, state, remaining, expired, takings)
+    SELECT l, m, (SELECT partition FROM accounts a WHERE a.member_id = m), k, c, te, pv, op, ac, ex, la,
+           ARRAY(SELECT jsonb_array_elements_text(wa::jsonb)::timestamptz), st, re, xp, t::jsonb
+    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::int[], $7::timestamptz[],
+                $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::text[], $13::bigint[],
+                $14::bigint[], $15::text[])
+        AS r (l, m, k, c, te, pv, op, ac, ex, la, wa, st, re, xp, t)
     ON CONFLICT (lot_id) DO UPDATE SET
-        program_version = excluded.program_version, activates_at = excluded.activates_at,
-        expires_at = excluded.expires_at, state = excluded.state, remaining = excluded.remaining,
+        member_id = excluded.member_id, partition = excluded.partition, program_version = excluded.program_version,
+        activates_at = excluded.activates_at, expires_at = excluded.expires_at, lapses_at = excluded.lapses_at,
+        warnings = excluded.warnings, state = excluded.state, remaining = excluded.remaining,
         expired = excluded.expired, takings = excluded.takings"""
 
 
 def _lot(account: Account, lot: Lot) -> Row:
     return (
-        lot.lot_id, account.member_id, *_origin(lot.origin), lot.program_version, lot.opened_at, lot.activates_at,
-        lot.expires_at, lot.state, lot.remaining, lot.expired, takings_json(lot.takings),
+        lot.lot_id, account.member_id, *lot.claim, lot.terms, lot.program_version, lot.opened_at, lot.activates_at,
+        lot.expires_at, lot.lapses_at, text(lot.warnings), lot.state, lot.remaining, lot.expired,
+        takings_json(lot.takings),
     )  # fmt: skip
-
-
-def _origin(origin: Origin | None) -> Row:
-    """Source, order, referral and role: either of both pairs."""
-    if origin is None:
-        return None, None, None, None
-    return (*origin, None, None) if isinstance(origin, OrderKey) else (None, None, *origin)
 
 
 _TRANSFERS = """
     INSERT INTO transfers
         (member_id, sequence, ordinal, transfer_id, debit, credit, points, effective_at, program_version, rule_id,
-         source, order_id, referral_id, role, lot_id)
-    SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::int[], $4::uuid[], $5::text[], $6::text[], $7::bigint[],
-                         $8::timestamptz[], $9::int[], $10::text[], $11::text[], $12::text[], $13::uuid[], $14::text[],
-                         $15::uuid[])"""
+         claim_kind, claim_id, lot_id, uses)
+    SELECT m, s, o, t, d, c, p, e, pv, r, ck, ci, l, u::jsonb
+    FROM unnest($1::uuid[], $2::bigint[], $3::int[], $4::uuid[], $5::text[], $6::text[], $7::bigint[],
+                $8::timestamptz[], $9::int[], $10::text[], $11::text[], $12::text[], $13::uuid[], $14::text[])
+        AS x (m, s, o, t, d, c, p, e, pv, r, ck, ci, l, u)"""
 
 
 def _transfers(account: Account) -> Iterable[Row]:
     for decision in account.decisions:
         for item in decision.postings:
+            uses = text({str(lot_id): points for lot_id, points in item.uses}) if item.uses else None
             yield (
                 account.member_id, decision.sequence, item.ordinal, item.transfer_id, item.debit, item.credit,
-                item.points, item.effective_at, item.program_version, item.rule_id, *_origin(item.origin), item.lot_id,
+                item.points, item.effective_at, item.program_version, item.rule_id, *(item.claim or (None, None)),
+                item.lot_id, uses,
             )  # fmt: skip
 
 
+_COUPONS = """
+    INSERT INTO coupons
+        (coupon_id, program_id, member_id, partition, reward_id, kind, program_version, state, points, returned, uses,
+         value_minor, code, opened_at, held_until, issued_at, expires_at, order_id, challenge, windows)
+    SELECT c, p, m, (SELECT partition FROM accounts a WHERE a.member_id = m), r, k, pv, s, po, re, u::jsonb, v, co,
+           op, h, i, e, o, ch::jsonb, w::jsonb
+    FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::int[], $7::text[], $8::bigint[],
+                $9::bigint[], $10::text[], $11::bigint[], $12::text[], $13::timestamptz[], $14::timestamptz[],
+                $15::timestamptz[], $16::timestamptz[], $17::text[], $18::text[], $19::text[])
+        AS x (c, p, m, r, k, pv, s, po, re, u, v, co, op, h, i, e, o, ch, w)
+    ON CONFLICT (coupon_id) DO UPDATE SET
+        member_id = excluded.member_id, partition = excluded.partition, state = excluded.state,
+        returned = excluded.returned, code = excluded.code, held_until = excluded.held_until,
+        issued_at = excluded.issued_at, expires_at = excluded.expires_at, order_id = excluded.order_id"""
+
+
+def _coupon(item: Coupon) -> Row:
+    return (
+        item.coupon_id, item.program_id, item.member_id, item.reward_id, item.kind, item.program_version, item.state,
+        item.points, item.returned, text([(str(lot_id), points) for lot_id, points in item.uses]), item.value_minor,
+        item.code, item.opened_at, item.held_until, item.issued_at, item.expires_at, item.order,
+        text(item.challenge) if item.challenge else None, text(item.windows),
+    )  # fmt: skip
+
+
 _USES = """
-    INSERT INTO lot_uses (member_id, sequence, ordinal, lot_id, points)
-    SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::int[], $4::uuid[], $5::bigint[])"""
-
-
-def _uses(account: Account) -> Iterable[Row]:
-    for decision in account.decisions:
-        for item in decision.postings:
-            for lot_id, points in item.uses:
-                yield account.member_id, decision.sequence, item.ordinal, lot_id, points
-
+    INSERT INTO uses (program_id, member_id, name, time_window, used)
+    SELECT * FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::bigint[])
+    ON CONFLICT (member_id, program_id, name, time_window) DO UPDATE SET used = excluded.used"""
 
 _ACCOUNTS = """
     UPDATE accounts a SET
         pending = r.pending, active = r.active, held = r.held, deficit = r.deficit, clock = r.clock,
-        sequence = r.sequence,
-        due_at = (SELECT min(l.due_at) FROM lots l WHERE l.member_id = a.member_id AND l.remaining > 0)
-    FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[], $7::bigint[])
-        AS r (member_id, pending, active, held, deficit, clock, sequence)
+        sequence = r.sequence, deficit_since = r.deficit_since, active_at = r.active_at, frozen = r.frozen,
+        household_id = r.household_id, due_at = r.due_at
+    FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[], $7::bigint[],
+                $8::timestamptz[], $9::timestamptz[], $10::bool[], $11::uuid[], $12::timestamptz[])
+        AS r (member_id, pending, active, held, deficit, clock, sequence, deficit_since, active_at, frozen,
+              household_id, due_at)
     WHERE a.member_id = r.member_id"""
 
 
-def _account(account: Account) -> Row:
+def _account(world: World, account: Account) -> Row:
     return (
         account.member_id, account.pending, account.active, account.held, account.deficit, account.clock,
-        account.sequence,
+        account.sequence, account.deficit_since, account.active_at, account.frozen, account.household_id,
+        due_at(world, account),
     )  # fmt: skip
+
+
+def due_at(world: World, account: Account) -> datetime | None:
+    """When a day of the member, or an old debt, is due next."""
+    moments = (world.members[account.member_id].next_date_at, write_off_at(world, account))
+    return min((moment for moment in moments if moment is not None), default=None)

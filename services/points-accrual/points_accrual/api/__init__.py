@@ -1,0 +1,16 @@
+"""HTTP for the outside: balances, history, explanations, spending, and what people of the shop do by hand."""
+
+from fastapi import APIRouter
+
+from contracts.program import ProgramBook
+from shared.service import Context
+
+from . import by_hand, catalogue, dry_run, reading, spending
+
+
+def routes(context: Context, programs: ProgramBook) -> APIRouter:
+    """The routes of the service."""
+    router = APIRouter(prefix="/v1")
+    for part in (reading, catalogue, spending, by_hand, dry_run):
+        part.add_routes(router, context, programs)
+    return router

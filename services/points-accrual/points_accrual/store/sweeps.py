@@ -1,0 +1,150 @@
+"""Members of a partition for whom time alone changes something, or who have claims that wait to be judged."""
+
+from datetime import datetime
+from uuid import UUID
+
+from contracts.program import Program, ProgramBook
+from shared.transaction import Transaction
+
+from ..domain.rulebook import rulebook
+from ..domain.world import SKEW_MAX, Place, Unread, World
+from . import claims, coupons
+from .locking import lock
+from .lots import load_all_lots, load_lots
+from .rows import CLAIMS, columns
+
+MEMBERS_MAX = 500
+
+
+async def load_due(tx: Transaction, programs: ProgramBook, partition: int, horizon: datetime) -> World:
+    """Members with points, coupons, days or debts that are due, and those whose days a new version has changed."""
+    world = World(programs, tx.now)
+    rows = await tx.connection.fetch(
+        """(SELECT member_id, false AS whole FROM lots WHERE partition = $1 AND due_at <= $2
+            ORDER BY due_at LIMIT $3)
+           UNION (SELECT member_id, true FROM coupons WHERE partition = $1 AND due_at <= $2 ORDER BY due_at LIMIT $3)
+           UNION (SELECT member_id, true FROM accounts WHERE partition = $1 AND due_at <= $2
+                  ORDER BY due_at LIMIT $3)""",
+        partition, horizon, MEMBERS_MAX,
+    )  # fmt: skip
+    whole = {row["member_id"] for row in rows if row["whole"]}
+    planned = await _to_plan(tx, programs, partition)
+    members = sorted({row["member_id"] for row in rows} | planned)[:MEMBERS_MAX]
+    await lock(tx, world, dict.fromkeys(members))
+    await claims.load_merged(tx, world)
+    if whole & set(members):
+        await coupons.load_due(tx, world, whole & set(members), horizon)
+        await claims.load_kinds(tx, world, whole & set(members), ("date",))
+        await load_all_lots(tx, world, whole & set(members))
+    await load_lots(tx, world, horizon)
+    await _load_lapsing(tx, world, horizon)
+    return world
+
+
+async def _to_plan(tx: Transaction, programs: ProgramBook, partition: int) -> set[UUID]:
+    """Members whose next day was found by an older version; only where some version knows such days."""
+    versions: dict[str, Program] = {}
+    for event in programs:
+        program = programs.in_force(event.program_id, tx.now)
+        if program is not None and rulebook(event.document).dates:
+            versions[event.program_id] = program
+    if not versions:
+        return set()
+    named = [(program_id, program.version) for program_id, program in versions.items()]
+    rows = await tx.connection.fetch(
+        """SELECT a.member_id FROM unnest($2::text[], $3::int[]) AS p (program_id, version)
+           JOIN members m ON m.status = 'member' AND m.dates_version < p.version
+           JOIN accounts a ON a.member_id = m.member_id AND a.program_id = p.program_id AND a.partition = $1
+           LIMIT $4""",
+        partition, *columns(named, 2), MEMBERS_MAX,
+    )  # fmt: skip
+    return {row["member_id"] for row in rows}
+
+
+async def _load_lapsing(tx: Transaction, world: World, horizon: datetime) -> None:
+    """The orders that were to be fulfilled by now."""
+    keys = {
+        (account.program_id, *lot.claim)
+        for account in world.accounts.values()
+        for lot in account.lots.values()
+        if lot.state == "pending" and lot.activates_at is None and lot.lapses_at and lot.lapses_at <= horizon
+    }
+    if keys:
+        await claims.load_keys(tx, world, keys)
+        await claims.load_counted(tx, world, world.accounts)
+        await coupons.load_gifts(tx, world)
+        await claims.load_claim_uses(tx, world)
+        await load_lots(tx, world, horizon)
+
+
+async def load_continued(tx: Transaction, programs: ProgramBook, partition: int, horizon: datetime) -> World:  # noqa: ARG001
+    """A member of a partition whose claims could not all be judged again at once, with the next of them."""
+    world = World(programs, tx.now)
+    member_id = await tx.connection.fetchval(
+        "SELECT m.member_id FROM members m JOIN accounts a USING (member_id)"
+        " WHERE m.continuation IS NOT NULL AND a.partition = $1 ORDER BY m.member_id LIMIT 1",
+        partition,
+    )
+    if member_id is None:
+        return world
+    await lock(tx, world, {member_id: None})
+    await claims.load_merged(tx, world)
+    continuation = world.continuations[member_id]
+    assert continuation is not None
+    rows = await tx.connection.fetch(
+        CLAIMS + "WHERE c.member_id = ANY($1::uuid[]) AND c.kind IN ('order', 'activity')"
+        " AND (c.at, c.kind, c.claim_id) > ($2, $3, $4) AND c.at <= coalesce($5::timestamptz, 'infinity')"
+        " ORDER BY c.at, c.kind, c.claim_id LIMIT $6",
+        claims.people(world, member_id), *continuation.after, continuation.until, claims.CLAIMS_MAX,
+    )  # fmt: skip
+    claims.keep(world, rows)
+    if len(rows) == claims.CLAIMS_MAX:
+        last = rows[-1]
+        world.unread[member_id] = Unread(Place(last["at"], last["kind"], last["claim_id"]), continuation.until)
+    await _load_rest(tx, world, tx.now + SKEW_MAX)
+    return world
+
+
+async def load_unjudged(tx: Transaction, programs: ProgramBook, partition: int, horizon: datetime) -> World:
+    """Members of a partition with claims that had no program in force when they came, and now have."""
+    world = World(programs, tx.now)
+    since: dict[str, datetime] = {}
+    for event in programs:
+        start = event.document.effective_from
+        since[event.program_id] = min(start, since.get(event.program_id, start))
+    if not since:
+        return world
+    covered = sorted(since.items())
+    rows = await tx.connection.fetch(
+        """SELECT DISTINCT c.member_id FROM claims c
+           JOIN unnest($1::text[], $2::timestamptz[]) AS p (program_id, since)
+             ON p.program_id = c.program_id AND c.at >= p.since
+           JOIN accounts a ON a.member_id = c.member_id AND a.partition = $3
+           WHERE c.program_version IS NULL ORDER BY c.member_id LIMIT 50""",
+        *columns(covered, 2), partition,
+    )  # fmt: skip
+    ids = [row["member_id"] for row in rows]
+    if not ids:
+        return world
+    await lock(tx, world, dict.fromkeys(ids))
+    await claims.load_merged(tx, world)
+    rows = await tx.connection.fetch(
+        CLAIMS + "JOIN unnest($2::text[], $3::timestamptz[]) AS p (program_id, since)"
+        " ON p.program_id = c.program_id AND c.at >= p.since"
+        " WHERE c.member_id = ANY($1::uuid[]) AND c.program_version IS NULL ORDER BY c.at, c.claim_id LIMIT $4",
+        ids, *columns(covered, 2), claims.CLAIMS_MAX,
+    )  # fmt: skip
+    claims.keep(world, rows)
+    await _load_rest(tx, world, max(horizon, tx.now + SKEW_MAX))
+    return world
+
+
+async def _load_rest(tx: Transaction, world: World, horizon: datetime) -> None:
+    """What judging the loaded claims can need."""
+    await claims.load_counted(tx, world, world.accounts)
+    await coupons.load_gifts(tx, world)
+    await claims.load_claim_uses(tx, world)
+    await coupons.prepare_codes(tx, world)
+    if any(world.renews(account.program_id) for account in world.accounts.values()):
+        await load_all_lots(tx, world, world.accounts)
+    await load_lots(tx, world, horizon)
