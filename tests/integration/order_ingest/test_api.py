@@ -58,9 +58,28 @@ async def test_an_order_is_accepted_and_read(edge: Edge) -> None:
     assert await edge.get("/v1/orders/shop/A/1") == event.model_dump(mode="json")
 
 
+async def test_all_that_a_platform_says_of_an_order_is_kept(edge: Edge) -> None:
+    """Also while snapshots of it are joined: nothing of a line or a refund is lost on the way."""
+    line = order()["lines"][0] | {"categories": ["tea"], "collections": ["spring", "gifts"], "tags": ["vegan"]}
+    told = {"refund_id": "r-1", "occurred_at": "2026-11-21T10:00:00Z", "paid": amount(500), "goodwill": True}
+    await post(edge, "orders", order(lines=[line], country="AZ"))
+    await edge.read()
+    await post(edge, "orders", order(lines=[line], country="AZ", updated_at="2026-11-21T10:00:00Z", refunds=[told]))
+    await edge.read()
+    reported = order(order_id="A/2", lines=[line], country="AZ", refunds=[told]) | {"program_id": "aurora"}
+    await edge.harness.deliver(OrderReportedV1.model_validate(reported))
+    first, *others = await edge.published(OrderChangedV1)
+    assert (first.refunds, len(others)) == ((), 2)
+    for event in others:
+        [kept] = event.lines
+        assert (kept.categories, kept.collections, kept.tags) == (("tea",), ("spring", "gifts"), ("vegan",))
+        assert (event.country, [refund.goodwill for refund in event.refunds]) == ("AZ", [True])
+
+
 @pytest.mark.parametrize(
     ("path", "document", "field"),
     [
+        ("orders", order(country="az"), "country"),
         ("orders", order(currency="dollars"), "currency"),
         ("orders", order(payment="maybe"), "payment"),
         ("orders", order(lines=[{"line_id": "1", "quantity": -1, "gross": amount(1)}]), "lines.0.quantity"),

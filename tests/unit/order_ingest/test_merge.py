@@ -53,7 +53,9 @@ def merged(*facts: Snapshot | LooseRefund) -> OrderState:
 moments = st.integers(0, 5).map(lambda hours: START + timedelta(hours=hours))
 lines = st.builds(line, st.sampled_from("abc"), st.integers(0, 2), st.integers(0, 3))
 amounts = st.integers(0, 2).map(usd)
-refunds = st.builds(Refund, refund_id=st.sampled_from(("r1", "r2")), occurred_at=moments, paid=amounts)
+refunds = st.builds(
+    Refund, refund_id=st.sampled_from(("r1", "r2")), occurred_at=moments, paid=amounts, goodwill=st.booleans()
+)  # fmt: skip
 snapshots = st.builds(
     snapshot,
     hours=st.integers(0, 2),
@@ -110,6 +112,13 @@ def test_a_refund_alone_is_brought_to_the_buyers_currency() -> None:
     facts = render(merged(snapshot(presentment_currency="EUR", total=total), loose()))
     assert facts is not None
     assert facts.refunds[0].lines[0].subtotal == Amount(shop_minor=500, presentment_minor=450)
+
+
+def test_goodwill_is_told_by_the_refund_wherever_it_comes_from() -> None:
+    kind = Refund(refund_id="r2", occurred_at=START, paid=usd(1), goodwill=True)
+    facts = render(merged(loose().model_copy(update={"goodwill": True}), snapshot(refunds=(kind,)), loose("r3")))
+    assert facts is not None
+    assert {item.refund_id: item.goodwill for item in facts.refunds} == {"r1": True, "r2": True, "r3": False}
 
 
 def test_a_late_snapshot_changes_no_scalar_and_still_tells_first_times() -> None:

@@ -181,6 +181,23 @@ def test_an_address_typed_at_the_checkout_is_not_verified() -> None:
     assert (report.customer.email, report.customer.email_verified) == ("ada@example.com", False)
 
 
+@pytest.mark.parametrize(
+    ("shipping", "billing", "expected"),
+    [
+        ({"country_code": "de"}, {"country_code": "FR"}, "DE"),
+        (None, {"country_code": " fr "}, "FR"),
+        ({"country_code": None}, {"country_code": "FR"}, "FR"),
+        ({"country_code": "DEU"}, {"country_code": "FR"}, "FR"),
+        ({"country_code": "D1"}, None, None),
+        ({"country_code": "\u00df"}, None, None),  # In capitals it would be SS.
+        ({"country": "Germany"}, None, None),
+        (None, None, None),
+    ],
+)
+def test_where_an_order_goes(shipping: dict[str, Any] | None, billing: dict[str, Any] | None, expected: str) -> None:
+    assert read_order(shipping_address=shipping, billing_address=billing).country == expected
+
+
 def test_a_customer() -> None:
     report = shopify.read(
         body(

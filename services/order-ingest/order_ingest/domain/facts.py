@@ -92,6 +92,8 @@ class LooseRefund(Model):
     """The currency of `paid`: the shop's or the buyer's; the shop's when not said."""
     outside: Money = NOTHING
     """The part of `paid` that was for tips and duties: orders do not count it, so neither does what comes back."""
+    goodwill: bool = False
+    """Only where the platform itself says so; a refund without lines may as well be for what came back."""
 
 
 class RefundReport(Model):
@@ -118,6 +120,7 @@ def settle(refund: LooseRefund, scale: Scale, taxes_included: bool, lines: dict[
         shipping=scale.amount(refund.shipping),
         adjustment=scale.amount(refund.adjustment),
         paid=_paid(refund, scale),
+        goodwill=refund.goodwill,
     )
 
 

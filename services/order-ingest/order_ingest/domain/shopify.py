@@ -11,7 +11,7 @@ from contracts.orders import ZERO, Amount, OrderLine
 
 from .facts import NOTHING, Money, PayloadError, RefundReport, Scale, earliest, settle
 from .payload import Node, load
-from .shopify_person import read_address, read_buyer, read_customer
+from .shopify_person import read_address, read_buyer, read_country, read_customer
 from .shopify_refund import is_tip, read_refund
 
 Report = OrderReport | RefundReport | MemberReport
@@ -89,6 +89,7 @@ def _order(node: Node, source: str) -> OrderReport:
             "payment": payment,
             "test": node.flag("test"),
             "channel": node.text("source_name", 255),
+            "country": read_country(node),
             "lines": lines,
             "subtotal": _needed(node, "subtotal_price", scale),
             "shipping": scale.amount(_shipping(node)),
