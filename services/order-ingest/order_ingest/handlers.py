@@ -14,12 +14,12 @@ from shared.transaction import Cause, Message, Permanent, Transaction
 
 from . import store
 from .domain.activity import content_of
-from .domain.facts import RefundReport, Snapshot
+from .domain.facts import DisputeReport, RefundReport, Snapshot
 from .domain.fingerprints import order_fingerprints
 from .domain.identity import Person, resolve
 from .domain.members import Moment, Sighting, enrol, observe
-from .domain.merge import join, of_refund, of_snapshot
-from .store import Fact, MemberRow, Report, World
+from .domain.merge import join, of_dispute, of_refund, of_snapshot
+from .store import Fact, MemberRow, Nameless, Report, World
 
 UNDECIDED_MAX = 500
 
@@ -78,6 +78,13 @@ def _take_refund(world: World, fact: Fact) -> None:
     order.become(join(order.state, of_refund(report.refund)), fact)
 
 
+def _take_dispute(world: World, fact: Fact) -> None:
+    report = fact.report
+    assert isinstance(report, DisputeReport)
+    order = world.orders[fact.program_id, report.source, report.order_id]
+    order.become(join(order.state, of_dispute(report.dispute)), fact)
+
+
 def _take_member(world: World, fact: Fact) -> None:
     report = fact.report
     assert isinstance(report, MemberReport)
@@ -119,7 +126,7 @@ def _see(
     """
     report, person = fact.report, fact.person
     assert person is not None
-    assert not isinstance(report, RefundReport)
+    assert not isinstance(report, Nameless)
     if not person.keys and person.customer_id is None:
         member_id = order_member_id or uuid4()
     else:
@@ -152,6 +159,7 @@ HANDLERS: dict[type[Report], Callable[[World, Fact], None]] = {
     OrderReportedV1: _take_order,
     OrderReport: _take_order,
     RefundReport: _take_refund,
+    DisputeReport: _take_dispute,
     MemberReport: _take_member,
     ActivityReportedV1: _take_activity,
     ActivityReport: _take_activity,

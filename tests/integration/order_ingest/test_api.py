@@ -9,7 +9,7 @@ import pytest
 from contracts.activities import ActivityRecordedV1
 from contracts.commerce import ActivityReportedV1, OrderReportedV1
 from contracts.members import MemberChangedV1
-from contracts.orders import OrderChangedV1
+from contracts.orders import Amount, OrderChangedV1
 from shared.transaction import Permanent
 
 from .conftest import Edge, program
@@ -56,6 +56,17 @@ async def test_an_order_is_accepted_and_read(edge: Edge) -> None:
     await edge.read()
     [event] = await edge.published(OrderChangedV1)
     assert await edge.get("/v1/orders/shop/A/1") == event.model_dump(mode="json")
+
+
+async def test_an_order_carries_its_disputes(edge: Edge) -> None:
+    told = {"dispute_id": "d-1", "opened_at": "2026-11-21T10:00:00Z", "amount": amount(500)}
+    await post(edge, "orders", order(disputes=[told | {"outcome": "won", "closed_at": "2026-11-22T10:00:00Z"}]))
+    await post(edge, "orders", order(disputes=[told], updated_at="2026-11-23T10:00:00Z"))
+    await edge.read()
+    [event] = await edge.published(OrderChangedV1)
+    [dispute] = event.disputes
+    assert (dispute.outcome, dispute.amount) == ("won", Amount(shop_minor=500, presentment_minor=500))
+    assert (await post(edge, "orders", order(disputes=[told, told])))[0] == 422
 
 
 async def test_all_that_a_platform_says_of_an_order_is_kept(edge: Edge) -> None:

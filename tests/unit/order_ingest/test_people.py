@@ -17,7 +17,7 @@ from order_ingest.domain.masking import masked
 from order_ingest.domain.members import MemberState, Moment, Sighting, contact_event, enrol, member_event, observe
 from order_ingest.domain.shopify import read
 
-from .payloads import body, genuine, order
+from .payloads import body, dispute, genuine, order
 
 A, B, NEW = (UUID(int=number) for number in (1, 2, 3))
 AT = datetime(2024, 5, 1, tzinfo=UTC)
@@ -190,5 +190,8 @@ def test_a_delivery_can_be_looked_at_without_personal_data() -> None:
     for private in ("Bob", "Norman", "hostmail", "Chestnut", "40202", "555-625", "Happy Birthday", "4242", "45.41634"):
         assert private not in shown
     for useful in ('"total_price": "409.94"', '"id": 450789469', '"financial_status": "authorized"', "2008-01-10"):
+        assert useful in shown
+    shown = masked(body(dispute(status="lost", finalized_on="2024-06-01")))
+    for useful in ('"status": "lost"', '"finalized_on": "2024-06-01"', '"amount": "100.00"', '"type": "chargeback"'):
         assert useful in shown
     assert "ada@x.io" not in masked(b"ada@x.io is not JSON")

@@ -2,13 +2,13 @@
 
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from contracts.base import Currency, Instant, Model, ShortText, Slug
 from contracts.money import minor_digits
-from contracts.orders import ZERO, Amount, Fingerprints, OrderFacts, OrderLine, Refund, RefundLine
+from contracts.orders import ZERO, Amount, Dispute, Fingerprints, OrderFacts, OrderLine, Refund, RefundLine
 
 
 class PayloadError(ValueError):
@@ -104,6 +104,27 @@ class RefundReport(Model):
     refund: LooseRefund
 
 
+class LooseDispute(Model):
+    """A contested payment in major units; it too may come before its order."""
+
+    dispute_id: ShortText
+    opened_at: Instant
+    amount: Annotated[Decimal, Field(ge=0)] | None = None
+    """None: the whole order."""
+    currency: str | None = None
+    """Of `amount`: the shop's or the buyer's; the shop's when not said."""
+    outcome: Literal["open", "won", "lost"] = "open"
+    closed_at: Instant | None = None
+
+
+class DisputeReport(Model):
+    """A dispute told without its order."""
+
+    source: Slug
+    order_id: ShortText
+    dispute: LooseDispute
+
+
 class Snapshot(OrderFacts):
     """An order as a platform told it at one moment, without clear personal data."""
 
@@ -138,19 +159,36 @@ def _settle_line(line: LooseRefundLine, scale: Scale, taxes_included: bool, orde
 
 def _paid(refund: LooseRefund, scale: Scale) -> Amount | None:
     """What was paid back for what the order counts; None where nobody says, or in a currency of neither side."""
-    if refund.paid is None:
-        return None
-    if refund.paid_currency in (None, scale.currency):
-        paid = scale.amount(Money(shop=refund.paid))
-    elif refund.paid_currency == scale.presentment_currency and scale.rate:
-        paid = scale.amount(Money(shop=refund.paid / scale.rate, presentment=refund.paid))
-    else:
+    paid = _converted(refund.paid, refund.paid_currency, scale)
+    if paid is None:
         return None
     outside = scale.amount(refund.outside)
     return Amount(
         shop_minor=max(0, paid.shop_minor - outside.shop_minor),
         presentment_minor=max(0, paid.presentment_minor - outside.presentment_minor),
     )
+
+
+def contested(dispute: LooseDispute, scale: Scale) -> Dispute:
+    """The dispute in the money of its order. In a currency of neither side it is about the whole order, as most are."""
+    return Dispute(
+        dispute_id=dispute.dispute_id,
+        opened_at=dispute.opened_at,
+        amount=_converted(dispute.amount, dispute.currency, scale),
+        outcome=dispute.outcome,
+        closed_at=dispute.closed_at,
+    )
+
+
+def _converted(value: Decimal | None, currency: str | None, scale: Scale) -> Amount | None:
+    """An amount of one side in the money of both; None where it is not said, or in a currency of neither."""
+    if value is None:
+        return None
+    if currency in (None, scale.currency):
+        return scale.amount(Money(shop=value))
+    if currency == scale.presentment_currency and scale.rate:
+        return scale.amount(Money(shop=value / scale.rate, presentment=value))
+    return None
 
 
 def earliest(*moments: datetime | None) -> datetime | None:

@@ -9,12 +9,14 @@ from contracts.commerce import ActivityReport, MemberReport, OrderReport
 from contracts.program import ProgramBook
 from shared.transaction import Cause
 
-from ..domain.facts import RefundReport
+from ..domain.facts import DisputeReport, RefundReport
 from ..domain.identity import IdentityKey, Person
 from ..domain.members import MemberState
 from ..domain.merge import EMPTY, OrderState
 
-Report = OrderReport | RefundReport | MemberReport | ActivityReport
+Nameless = RefundReport | DisputeReport
+"""Told apart from the order that says whose they are."""
+Report = OrderReport | MemberReport | ActivityReport | Nameless
 SourceKey = tuple[str, str, str]
 """Program, source, and the source's own id."""
 
@@ -30,15 +32,15 @@ class Fact:
 
     @property
     def person(self) -> Person | None:
-        """Who it names; a refund names nobody."""
-        if isinstance(self.report, RefundReport):
+        """Who it names, if anybody."""
+        if isinstance(self.report, Nameless):
             return None
         return Person.of(self.program_id, self.report.source, self.report.customer)
 
     @property
     def order_key(self) -> SourceKey | None:
         """The order it is about, if any."""
-        if isinstance(self.report, OrderReport | RefundReport):
+        if isinstance(self.report, OrderReport | RefundReport | DisputeReport):
             return self.program_id, self.report.source, self.report.order_id
         return None
 
