@@ -75,6 +75,8 @@ class MemberView(_View):
     locale: str | None
     email_consent: bool | None
     attributes: dict[str, str]
+    birthday: str | None
+    """Month and day, as first told."""
 
 
 class TokenRequest(_View):
@@ -254,7 +256,9 @@ async def _find(context: Context, program_id: str, **named: Any) -> MemberView:
         raise Problem(404, "Unknown member", "the program knows nobody by that name")
     state = MemberState.model_validate_json(row["state"])
     told = {field: statement.value for field, statement in state.told.items()}
-    contact = {name: told.get(name) for name in ("email", "first_name", "last_name", "locale", "email_consent")}
+    contact = {
+        name: told.get(name) for name in ("email", "first_name", "last_name", "locale", "email_consent", "birthday")
+    }
     return MemberView.model_validate(
         {
             **{

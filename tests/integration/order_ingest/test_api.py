@@ -98,6 +98,7 @@ async def test_all_that_a_platform_says_of_an_order_is_kept(edge: Edge) -> None:
         ("orders", order(total={"shop_minor": 2**60, "presentment_minor": 0}), "total.shop_minor"),
         ("orders", order(source="outlet"), "source"),
         ("members", person(customer={}), "customer"),
+        ("members", person(customer={"customer_id": "1", "birthday": "1990-12-10"}), "customer.birthday"),
         ("activities", activity(customer={}), "customer"),
         ("activities", activity(kind="A Review"), "kind"),
     ],
@@ -161,6 +162,16 @@ async def test_a_member_opts_in(unprogrammed: Edge) -> None:
     await edge.read()
     [member] = await edge.published(MemberChangedV1)
     assert (member.member_id, member.status, member.attributes) == (shopper.member_id, "member", {"size": "M"})
+
+
+async def test_a_birthday_is_locked_once_it_is_told(edge: Edge) -> None:
+    for day, birthday in ((20, "12-10"), (21, "12-11"), (22, None)):
+        customer = {"customer_id": "c-1", "birthday": birthday}
+        assert (await post(edge, "members", person(customer=customer, updated_at=f"2026-11-{day}T10:00:00Z")))[0] == 202
+        await edge.read()
+    [event] = await edge.published(MemberChangedV1)
+    assert (event.version, event.birthday) == (1, "12-10")
+    assert (await edge.get("/v1/members?source=shop&customer_id=c-1"))["birthday"] == "12-10"
 
 
 async def test_orders_and_activities_from_kafka(edge: Edge) -> None:

@@ -73,6 +73,7 @@ sightings = st.builds(
     email=st.none() | st.sampled_from(("a@x.io", "b@x.io")),
     email_consent=st.none() | st.booleans(),
     first_name=st.none() | st.sampled_from(("Ada", "Eve")),
+    birthday=st.none() | st.sampled_from(("02-29", "12-10")),
 )
 
 
@@ -149,6 +150,22 @@ def test_moments_wait_for_their_program_and_an_earlier_one_moves_the_enrolment()
     earlier = enrol(observe(state, sighting(moments=(moment("account", 2),))), book(ACCOUNTS), "aurora")
     later = enrol(observe(earlier, sighting(moments=(moment("account", 9),))), book(ACCOUNTS), "aurora")
     assert (state.enrolled_at, earlier.enrolled_at, later) == (AT + timedelta(5), AT + timedelta(2), earlier)
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ([(0, "12-10"), (1, "02-29")], "12-10"),
+        ([(0, None), (1, "12-10"), (2, None)], "12-10"),
+        ([(1, "12-10"), (1, "02-29")], "02-29"),
+    ],
+    ids=["the first stays", "nothing said changes nothing", "of two at once the smaller text"],
+)
+def test_nobody_has_two_birthdays_a_year(told: list[tuple[int, str | None]], expected: str) -> None:
+    for order_ in (told, told[::-1]):
+        state = observed([sighting(hours, customer_id="77", birthday=birthday) for hours, birthday in order_])
+        event = member_event(state, salt=SALT, program_id="aurora", member_id=A, version=1, recorded_at=AT)
+        assert event.birthday == expected
 
 
 def test_only_contacts_carry_clear_personal_data() -> None:
