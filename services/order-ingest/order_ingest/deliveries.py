@@ -14,7 +14,7 @@ from shared.transaction import Cause, Permanent, Transaction
 
 from . import handlers, store
 from .domain import shopify
-from .domain.facts import PayloadError
+from .domain.facts import PayloadError, RevocationReport
 from .store import Delivery, Fact, Report
 
 KEPT = timedelta(days=30)
@@ -111,8 +111,9 @@ def read(delivery: Delivery) -> Report | None:
 
 
 ADAPTERS: dict[str, Callable[[bytes, str], Report | None]] = {"shopify": shopify.read}
-API_REPORTS: dict[str, type[OrderReport | MemberReport | ActivityReport]] = {
+API_REPORTS: dict[str, type[OrderReport | MemberReport | ActivityReport | RevocationReport]] = {
     "orders": OrderReport,
     "members": MemberReport,
     "activities": ActivityReport,
+    "revocations": RevocationReport,
 }

@@ -125,6 +125,14 @@ class DisputeReport(Model):
     dispute: LooseDispute
 
 
+class RevocationReport(Model):
+    """An activity undone, told by its id alone."""
+
+    source: Slug
+    activity_id: ShortText
+    revoked_at: Instant
+
+
 class Snapshot(OrderFacts):
     """An order as a platform told it at one moment, without clear personal data."""
 
