@@ -181,10 +181,13 @@ async def test_activities_told_before_they_could_be_undone_stay(postgres: Postgr
                    ('aurora', 'shop', 'claimed', sha256('b'), NULL)"""
         )
         assert migrate(dsn, [MIGRATIONS]) == ["0002_revoked_activities"]
-        rows = await connection.fetch("SELECT activity_id, revision, revoked_at, facts FROM activities ORDER BY 1")
-        assert [tuple(row) for row in rows] == [("claimed", 0, None, None), ("published", 1, None, None)]
+        rows = await connection.fetch("SELECT activity_id, revoked_at, facts FROM activities ORDER BY 1")
+        assert [tuple(row) for row in rows] == [("claimed", None, None), ("published", None, None)]
         known = [await store.is_revocable(connection, "aurora", "shop", row["activity_id"]) for row in rows]
         assert known == [True, False], "what was published is not kept"
+        # As the version before publishes, which goes on until it is replaced.
+        await connection.execute("UPDATE activities SET member_id = gen_random_uuid() WHERE member_id IS NULL")
+        assert not await store.is_revocable(connection, "aurora", "shop", "claimed")
     finally:
         await connection.close()
         postgres.drop(dsn)

@@ -32,7 +32,8 @@ async def is_revocable(connection: asyncpg.Connection, program_id: str, source: 
     """Whether an activity was told, and what it was is kept or still to be read: then its id is enough to undo it."""
     found: bool = await connection.fetchval(
         """SELECT EXISTS (SELECT FROM activities
-               WHERE program_id = $1 AND source = $2 AND activity_id = $3 AND (revision = 0 OR facts IS NOT NULL))""",
+               WHERE program_id = $1 AND source = $2 AND activity_id = $3
+                   AND (member_id IS NULL OR facts IS NOT NULL))""",
         program_id, source, activity_id,
     )  # fmt: skip
     return found
@@ -66,7 +67,7 @@ def _activity_row(row: asyncpg.Record) -> ActivityRow:
         (row["program_id"], row["source"], row["activity_id"]),
         row["content_sha256"],
         row["member_id"],
-        row["revision"],
+        row["member_id"] is not None,
         row["revoked_at"],
         None if row["facts"] is None else ActivityFacts.model_validate_json(row["facts"]),
     )
@@ -83,14 +84,12 @@ def publish_activities(tx: Transaction, activities: Sequence[ActivityRow]) -> No
 async def save_activities(connection: asyncpg.Connection, activities: Sequence[ActivityRow]) -> None:
     """Write those that changed."""
     await connection.execute(
-        """UPDATE activities a SET member_id = n.member_id, revision = n.revision, revoked_at = n.revoked_at,
-               facts = n.facts
-           FROM unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::int[], $6::timestamptz[], $7::bytea[])
-               n(program_id, source, activity_id, member_id, revision, revoked_at, facts)
+        """UPDATE activities a SET member_id = n.member_id, revoked_at = n.revoked_at, facts = n.facts
+           FROM unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::timestamptz[], $6::bytea[])
+               n(program_id, source, activity_id, member_id, revoked_at, facts)
            WHERE (a.program_id, a.source, a.activity_id) = (n.program_id, n.source, n.activity_id)""",
         *columns(activity.key for activity in activities),
         [activity.member_id for activity in activities],
-        [activity.revision for activity in activities],
         [activity.revoked_at for activity in activities],
         [activity.facts.model_dump_json().encode() if activity.facts else None for activity in activities],
     )

@@ -105,7 +105,7 @@ class ActivityRow:
     key: SourceKey
     content: bytes
     member_id: UUID | None = None
-    revision: int = 0
+    published: bool = False
     revoked_at: datetime | None = None
     facts: ActivityFacts | None = None
     changed: bool = False
@@ -119,13 +119,13 @@ class ActivityRow:
         return True
 
     def publish(self, facts: ActivityFacts, fact: Fact) -> None:
-        """Tell it, as it is now."""
-        self.facts, self.revision, self.changed = facts, self.revision + 1, True
+        """Tell it, as it is now. There is no third time: what is published again is revoked, for good."""
         known = {
-            "program_id": self.key[0], "member_id": self.member_id, "revision": self.revision,
+            "program_id": self.key[0], "member_id": self.member_id, "revision": 2 if self.published else 1,
             "revoked_at": self.revoked_at, "recorded_at": fact.recorded_at,
         }  # fmt: skip
         self.events.append((ActivityRecordedV1.model_validate({**dict(facts), **known}), fact.cause))
+        self.facts, self.published, self.changed = facts, True, True
 
 
 @dataclass(slots=True)
