@@ -15,7 +15,7 @@ from .installation import Failure
 
 Payload = dict[str, Any]
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
-_WRAPPERS = ("order", "refund", "customer")
+_WRAPPERS = ("order", "refund", "dispute", "customer")
 
 
 def read_payload(path: Path) -> Payload:
@@ -64,8 +64,8 @@ def _value(text: str) -> Any:
 def move_to(payload: Payload, now: datetime) -> Payload:
     """The payload with all its moments moved alike, so that the last of its own ones is `now`.
 
-    Its own are those of the order, refund or customer itself. Distances stay, but nothing comes to lie after now: old
-    samples have parts that are years younger than the whole.
+    Its own are those of the order, refund, dispute or customer itself. Distances stay, but nothing comes to lie after
+    now: old samples have parts that are years younger than the whole.
     """
     own = [moment for value in payload.values() if (moment := _moment(value)) is not None]
     if not own:

@@ -18,7 +18,7 @@ app = typer.Typer(help="Send webhooks as a platform would.", no_args_is_help=Tru
 
 TOPICS = (
     "orders/create", "orders/paid", "orders/updated", "orders/fulfilled", "orders/cancelled", "refunds/create",
-    "customers/create", "customers/update",
+    "disputes/create", "disputes/update", "customers/create", "customers/update",
 )  # fmt: skip
 MEANING = {
     200: "stored; it is read within a second or so.",

@@ -7,11 +7,11 @@ from typing import Annotated, Any, Self
 from uuid import UUID
 
 import asyncpg
-from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi import APIRouter, Body, Header, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticSerializationError
 
-from contracts.base import Slug
+from contracts.base import Instant, ShortText, Slug
 from contracts.commerce import ActivityReport, MemberReport, OrderReport
 from contracts.members import CustomerRef
 from contracts.orders import OrderChangedV1
@@ -23,6 +23,7 @@ from shared.transaction import Transaction
 
 from . import store
 from .domain.activity import content_of
+from .domain.facts import RevocationReport
 from .domain.members import MemberState
 from .domain.merge import OrderState, render
 from .store import NewDelivery
@@ -34,7 +35,7 @@ IdempotencyKey = Annotated[
     str | None,
     Header(min_length=1, max_length=255, pattern=r"^[!-~ ]*$", description="The same key counts once, for ever."),
 ]
-AnyReport = OrderReport | MemberReport | ActivityReport
+AnyReport = OrderReport | MemberReport | ActivityReport | RevocationReport
 
 
 class _View(BaseModel):
@@ -75,6 +76,8 @@ class MemberView(_View):
     locale: str | None
     email_consent: bool | None
     attributes: dict[str, str]
+    birthday: str | None
+    """Month and day, as first told."""
 
 
 class TokenRequest(_View):
@@ -131,8 +134,20 @@ def _add_reports(router: APIRouter, context: Context) -> None:
     async def report_activity(
         report: ActivityReport, principal: Store, idempotency_key: IdempotencyKey = None
     ) -> Accepted:
-        """An activity is told once: the same id with other content is refused with 409."""
+        """An activity is told once, and once more with `revoked_at`; its id with other content is refused with 409."""
         return await _accept(context, principal.program_id, "activities", report, idempotency_key)
+
+    @router.post("/activities/{source}/{activity_id:path}/revocation", status_code=202, summary="Undo an activity")
+    async def revoke_activity(
+        source: Slug,
+        activity_id: Annotated[ShortText, Path()],
+        revoked_at: Annotated[Instant, Body(embed=True)],
+        principal: Store,
+        idempotency_key: IdempotencyKey = None,
+    ) -> Accepted:
+        """For good: what is said of it later changes nothing."""
+        report = RevocationReport(source=source, activity_id=activity_id, revoked_at=revoked_at)
+        return await _accept(context, principal.program_id, "revocations", report, idempotency_key)
 
 
 def _add_lookups(router: APIRouter, context: Context) -> None:
@@ -193,8 +208,8 @@ async def _accept(context: Context, program_id: str, topic: str, report: AnyRepo
         raise Problem(422, "Invalid request", "a text holds half of a surrogate pair") from error
     if "\\u0000" in body:
         raise Problem(422, "Invalid request", "no text may hold a zero character")
-    customer = report.customer
-    if not isinstance(report, OrderReport) and customer.customer_id is None and customer.email is None:
+    customer = report.customer if isinstance(report, MemberReport | ActivityReport) else None
+    if customer is not None and customer.customer_id is None and customer.email is None:
         field = {"field": "customer", "message": "needs a customer_id or an email"}
         raise Problem(422, "Invalid request", "these fields are wrong: customer", errors=[field])
     accepted = await context.execute(partial(_store, program_id, topic, report, body.encode(), key))
@@ -205,7 +220,10 @@ async def _accept(context: Context, program_id: str, topic: str, report: AnyRepo
 async def _store(
     program_id: str, topic: str, report: AnyReport, body: bytes, key: str | None, tx: Transaction
 ) -> Accepted:
-    if not await store.source_exists(tx.connection, program_id, report.source):
+    if isinstance(report, RevocationReport):
+        if not await store.is_revocable(tx.connection, program_id, report.source, report.activity_id):
+            raise Problem(404, "Unknown activity", "no such activity is kept; it can be told whole, with revoked_at")
+    elif not await store.source_exists(tx.connection, program_id, report.source):
         field = {"field": "source", "message": f"program {program_id} has no source {report.source}"}
         raise Problem(422, "Invalid request", "these fields are wrong: source", errors=[field])
     if key is not None and (answer := await _answered(tx, program_id, key, topic.encode() + b"\n" + body)):
@@ -224,7 +242,8 @@ async def _store(
     )  # fmt: skip
     assert delivery_id is not None
     told: dict[str, Any] = {name: getattr(report, name, None) for name in ("source", "order_id", "activity_id")}
-    accepted = Accepted(delivery_id=delivery_id, customer_id=report.customer.customer_id, **told)
+    customer_id = None if isinstance(report, RevocationReport) else report.customer.customer_id
+    accepted = Accepted(delivery_id=delivery_id, customer_id=customer_id, **told)
     if key is not None:
         await store.keep_answer(tx.connection, program_id, key, accepted.model_dump_json())
     return accepted
@@ -254,7 +273,9 @@ async def _find(context: Context, program_id: str, **named: Any) -> MemberView:
         raise Problem(404, "Unknown member", "the program knows nobody by that name")
     state = MemberState.model_validate_json(row["state"])
     told = {field: statement.value for field, statement in state.told.items()}
-    contact = {name: told.get(name) for name in ("email", "first_name", "last_name", "locale", "email_consent")}
+    contact = {
+        name: told.get(name) for name in ("email", "first_name", "last_name", "locale", "email_consent", "birthday")
+    }
     return MemberView.model_validate(
         {
             **{

@@ -14,7 +14,7 @@ from shared.transaction import Cause, Permanent, Transaction
 
 from . import handlers, store
 from .domain import shopify
-from .domain.facts import PayloadError
+from .domain.facts import PayloadError, RevocationReport
 from .store import Delivery, Fact, Report
 
 KEPT = timedelta(days=30)
@@ -58,7 +58,8 @@ async def _read(programs: ProgramBook, salt: bytes, tx: Transaction, deliveries:
             report = read(delivery)
         except PayloadError as error:
             reasons[delivery.delivery_id] = str(error)
-        else:
+            continue
+        if report is not None:
             cause = Cause(f"delivery-{delivery.delivery_id}", None, delivery.traceparent)
             facts.append(Fact(delivery.program_id, report, delivery.received_at, cause))
     if facts:
@@ -102,16 +103,17 @@ async def purge_some(context: Context) -> bool:
     return await context.execute(work) == PURGED_MAX
 
 
-def read(delivery: Delivery) -> Report:
-    """The fact a delivery tells. Raises `PayloadError` for what is not understood."""
+def read(delivery: Delivery) -> Report | None:
+    """The fact a delivery tells, if any. Raises `PayloadError` for what is not understood."""
     if delivery.platform == "api":
         return API_REPORTS[delivery.topic].model_validate_json(delivery.body)
     return ADAPTERS[delivery.platform](delivery.body, delivery.source)
 
 
-ADAPTERS: dict[str, Callable[[bytes, str], Report]] = {"shopify": shopify.read}
-API_REPORTS: dict[str, type[OrderReport | MemberReport | ActivityReport]] = {
+ADAPTERS: dict[str, Callable[[bytes, str], Report | None]] = {"shopify": shopify.read}
+API_REPORTS: dict[str, type[OrderReport | MemberReport | ActivityReport | RevocationReport]] = {
     "orders": OrderReport,
     "members": MemberReport,
     "activities": ActivityReport,
+    "revocations": RevocationReport,
 }

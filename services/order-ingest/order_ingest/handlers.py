@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from contracts.activities import ActivityFacts, ActivityRecordedV1
+from contracts.activities import ActivityFacts
 from contracts.base import Event
 from contracts.commerce import ActivityReport, ActivityReportedV1, MemberReport, OrderReport, OrderReportedV1
 from contracts.orders import OrderFacts
@@ -14,12 +14,12 @@ from shared.transaction import Cause, Message, Permanent, Transaction
 
 from . import store
 from .domain.activity import content_of
-from .domain.facts import RefundReport, Snapshot
+from .domain.facts import DisputeReport, RefundReport, RevocationReport, Snapshot
 from .domain.fingerprints import order_fingerprints
 from .domain.identity import Person, resolve
 from .domain.members import Moment, Sighting, enrol, observe
-from .domain.merge import join, of_refund, of_snapshot
-from .store import Fact, MemberRow, Report, World
+from .domain.merge import join, of_dispute, of_refund, of_snapshot
+from .store import Fact, MemberRow, Nameless, Report, World
 
 UNDECIDED_MAX = 500
 
@@ -78,6 +78,13 @@ def _take_refund(world: World, fact: Fact) -> None:
     order.become(join(order.state, of_refund(report.refund)), fact)
 
 
+def _take_dispute(world: World, fact: Fact) -> None:
+    report = fact.report
+    assert isinstance(report, DisputeReport)
+    order = world.orders[fact.program_id, report.source, report.order_id]
+    order.become(join(order.state, of_dispute(report.dispute)), fact)
+
+
 def _take_member(world: World, fact: Fact) -> None:
     report = fact.report
     assert isinstance(report, MemberReport)
@@ -96,12 +103,22 @@ def _take_activity(world: World, fact: Fact) -> None:
         raise Permanent(f"activity {report.activity_id} of source {report.source} was told before with other content")
     if report.customer.customer_id is None and report.customer.email is None:
         raise Permanent("the activity names nobody: it needs a customer id or an e-mail address")
-    if activity.member_id is not None:
+    if activity.member_id is None:
+        activity.revoke(report.revoked_at)
+        activity.member_id = _see(world, fact, report.occurred_at, report.occurred_at, [], None)
+    elif not activity.revoke(report.revoked_at):
         return
-    activity.member_id = _see(world, fact, report.occurred_at, report.occurred_at, [], None)
-    facts = {name: getattr(report, name) for name in ActivityFacts.model_fields}
-    known = {"program_id": fact.program_id, "member_id": activity.member_id, "recorded_at": fact.recorded_at}
-    activity.event, activity.cause = ActivityRecordedV1.model_validate({**facts, **known}), fact.cause
+    activity.publish(ActivityFacts(**{name: getattr(report, name) for name in ActivityFacts.model_fields}), fact)
+
+
+def _take_revocation(world: World, fact: Fact) -> None:
+    report = fact.report
+    assert isinstance(report, RevocationReport)
+    activity = world.activities.get((fact.program_id, report.source, report.activity_id))
+    if activity is None or (activity.member_id is not None and activity.facts is None):
+        raise Permanent(f"source {report.source} has told no activity {report.activity_id} that is kept whole")
+    if activity.revoke(report.revoked_at) and activity.facts is not None:
+        activity.publish(activity.facts, fact)
 
 
 def _see(
@@ -119,7 +136,7 @@ def _see(
     """
     report, person = fact.report, fact.person
     assert person is not None
-    assert not isinstance(report, RefundReport)
+    assert not isinstance(report, Nameless)
     if not person.keys and person.customer_id is None:
         member_id = order_member_id or uuid4()
     else:
@@ -152,9 +169,11 @@ HANDLERS: dict[type[Report], Callable[[World, Fact], None]] = {
     OrderReportedV1: _take_order,
     OrderReport: _take_order,
     RefundReport: _take_refund,
+    DisputeReport: _take_dispute,
     MemberReport: _take_member,
     ActivityReportedV1: _take_activity,
     ActivityReport: _take_activity,
+    RevocationReport: _take_revocation,
 }
 CONSUMED: frozenset[type[Event]] = frozenset({OrderReportedV1, ActivityReportedV1})
 """Of these, what comes from Kafka; the others are read from deliveries."""

@@ -9,7 +9,7 @@ import pytest
 from contracts.activities import ActivityRecordedV1
 from contracts.commerce import ActivityReportedV1, OrderReportedV1
 from contracts.members import MemberChangedV1
-from contracts.orders import OrderChangedV1
+from contracts.orders import Amount, OrderChangedV1
 from shared.transaction import Permanent
 
 from .conftest import Edge, program
@@ -58,9 +58,39 @@ async def test_an_order_is_accepted_and_read(edge: Edge) -> None:
     assert await edge.get("/v1/orders/shop/A/1") == event.model_dump(mode="json")
 
 
+async def test_an_order_carries_its_disputes(edge: Edge) -> None:
+    told = {"dispute_id": "d-1", "opened_at": "2026-11-21T10:00:00Z", "amount": amount(500)}
+    await post(edge, "orders", order(disputes=[told | {"outcome": "won", "closed_at": "2026-11-22T10:00:00Z"}]))
+    await post(edge, "orders", order(disputes=[told], updated_at="2026-11-23T10:00:00Z"))
+    await edge.read()
+    [event] = await edge.published(OrderChangedV1)
+    [dispute] = event.disputes
+    assert (dispute.outcome, dispute.amount) == ("won", Amount(shop_minor=500, presentment_minor=500))
+    assert (await post(edge, "orders", order(disputes=[told, told])))[0] == 422
+
+
+async def test_all_that_a_platform_says_of_an_order_is_kept(edge: Edge) -> None:
+    """Also while snapshots of it are joined: nothing of a line or a refund is lost on the way."""
+    line = order()["lines"][0] | {"categories": ["tea"], "collections": ["spring", "gifts"], "tags": ["vegan"]}
+    told = {"refund_id": "r-1", "occurred_at": "2026-11-21T10:00:00Z", "paid": amount(500), "goodwill": True}
+    await post(edge, "orders", order(lines=[line], country="AZ"))
+    await edge.read()
+    await post(edge, "orders", order(lines=[line], country="AZ", updated_at="2026-11-21T10:00:00Z", refunds=[told]))
+    await edge.read()
+    reported = order(order_id="A/2", lines=[line], country="AZ", refunds=[told]) | {"program_id": "aurora"}
+    await edge.harness.deliver(OrderReportedV1.model_validate(reported))
+    first, *others = await edge.published(OrderChangedV1)
+    assert (first.refunds, len(others)) == ((), 2)
+    for event in others:
+        [kept] = event.lines
+        assert (kept.categories, kept.collections, kept.tags) == (("tea",), ("spring", "gifts"), ("vegan",))
+        assert (event.country, [refund.goodwill for refund in event.refunds]) == ("AZ", [True])
+
+
 @pytest.mark.parametrize(
     ("path", "document", "field"),
     [
+        ("orders", order(country="az"), "country"),
         ("orders", order(currency="dollars"), "currency"),
         ("orders", order(payment="maybe"), "payment"),
         ("orders", order(lines=[{"line_id": "1", "quantity": -1, "gross": amount(1)}]), "lines.0.quantity"),
@@ -68,6 +98,7 @@ async def test_an_order_is_accepted_and_read(edge: Edge) -> None:
         ("orders", order(total={"shop_minor": 2**60, "presentment_minor": 0}), "total.shop_minor"),
         ("orders", order(source="outlet"), "source"),
         ("members", person(customer={}), "customer"),
+        ("members", person(customer={"customer_id": "1", "birthday": "1990-12-10"}), "customer.birthday"),
         ("activities", activity(customer={}), "customer"),
         ("activities", activity(kind="A Review"), "kind"),
     ],
@@ -131,6 +162,16 @@ async def test_a_member_opts_in(unprogrammed: Edge) -> None:
     await edge.read()
     [member] = await edge.published(MemberChangedV1)
     assert (member.member_id, member.status, member.attributes) == (shopper.member_id, "member", {"size": "M"})
+
+
+async def test_a_birthday_is_locked_once_it_is_told(edge: Edge) -> None:
+    for day, birthday in ((20, "12-10"), (21, "12-11"), (22, None)):
+        customer = {"customer_id": "c-1", "birthday": birthday}
+        assert (await post(edge, "members", person(customer=customer, updated_at=f"2026-11-{day}T10:00:00Z")))[0] == 202
+        await edge.read()
+    [event] = await edge.published(MemberChangedV1)
+    assert (event.version, event.birthday) == (1, "12-10")
+    assert (await edge.get("/v1/members?source=shop&customer_id=c-1"))["birthday"] == "12-10"
 
 
 async def test_orders_and_activities_from_kafka(edge: Edge) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,7 @@ import pytest
 from contracts.members import ContactChangedV1, MemberChangedV1
 from contracts.orders import OrderChangedV1
 from order_ingest import deliveries
-from tests.unit.order_ingest.payloads import body, order, refund
+from tests.unit.order_ingest.payloads import body, dispute, order, refund
 
 from .conftest import Edge, later, program
 
@@ -20,6 +21,8 @@ CREATED = order(financial_status="pending", updated_at="2024-05-01T08:00:01Z")
 PAID = order(updated_at="2024-05-01T08:00:02Z")
 REFUND = refund(lines=((11, 1, "40.00", "0.00"),))
 REFUNDED = order(updated_at="2024-05-03T08:00:01Z", financial_status="partially_refunded", refunds=[REFUND])
+DISPUTE = dispute(amount="60.00")
+LOST = dispute(amount="60.00", status="lost", finalized_on="2024-06-01T00:00:00Z")
 GUEST: dict[str, Any] = {"customer": None, "email": "eve@example.com", "contact_email": None}
 ACCOUNT = {
     "id": 90, "email": "Eve@example.com", "verified_email": True, "state": "enabled", "first_name": "Eve",
@@ -81,6 +84,41 @@ async def test_all_permutations_end_with_the_same_document(edge: Edge, together:
     for event in await edge.published(OrderChangedV1):
         revisions.setdefault(event.order_id, []).append(event.revision)
     assert all(seen == list(range(1, len(seen) + 1)) for seen in revisions.values())
+
+
+async def test_a_dispute_before_its_order_waits_and_what_becomes_of_it_is_a_revision(edge: Edge) -> None:
+    await edge.send(body(DISPUTE), body(dispute(7002, type="inquiry")))
+    assert await edge.harness.outbox() == []
+    await edge.send(body(PAID))
+    await edge.send(body(LOST))
+    await edge.send(body(DISPUTE), body(LOST | {"reason": "general"}))
+    first, second = await edge.published(OrderChangedV1)
+    assert [(item.dispute_id, item.outcome) for item in first.disputes] == [("7001", "open")], (
+        "the inquiry says nothing"
+    )
+    assert (second.revision, second.disputes[0].outcome, second.disputes[0].closed_at) == (
+        2, "lost", datetime(2024, 6, 1, tzinfo=UTC),
+    )  # fmt: skip
+    states = await edge.fetch("SELECT status, count(*) FROM deliveries GROUP BY status")
+    assert [tuple(row) for row in states] == [("processed", 5)]
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["one by one", "in one batch"])
+async def test_disputes_end_with_the_same_document_too(edge: Edge, together: bool) -> None:
+    documents = []
+    for number, facts in enumerate(itertools.permutations((PAID, DISPUTE, LOST, REFUND))):
+        told = [fact | {"order_id" if "order_id" in fact else "id": number} for fact in (*facts, facts[0])]
+        for group in [told] if together else [[fact] for fact in told]:
+            await edge.send(*map(body, group))
+        document = await edge.get(f"/v1/orders/shop/{number}")
+        documents.append((document["disputes"], document["refunds"]))
+    assert all(document == documents[0] for document in documents)
+    assert documents[0][0] == [
+        {
+            "dispute_id": "7001", "opened_at": "2024-05-10T00:00:00Z", "outcome": "lost",
+            "amount": {"shop_minor": 6000, "presentment_minor": 6000}, "closed_at": "2024-06-01T00:00:00Z",
+        }
+    ]  # fmt: skip
 
 
 async def test_a_guest_who_registers_with_a_verified_address_is_the_same_member(edge: Edge) -> None:
@@ -171,7 +209,9 @@ async def test_concurrent_deliveries_of_one_new_person_make_one_member(edge: Edg
         async def some(tx: Transaction) -> int:
             taken = await store.take_received(tx.connection, limit=3, bytes_max=10**6)
             facts = [
-                store.Fact(d.program_id, deliveries.read(d), d.received_at, Cause.fresh("test")) for d in taken
+                store.Fact(d.program_id, report, d.received_at, Cause.fresh("test"))
+                for d in taken
+                if (report := deliveries.read(d))
             ]  # fmt: skip
             await handlers.apply(edge.programs, edge.salt, tx, facts)
             await store.finish_deliveries(tx.connection, [d.delivery_id for d in taken], {}, now=tx.now)

@@ -54,6 +54,12 @@ def test_the_edge_accepts_the_signature_and_no_other() -> None:
     assert not is_signed(signature, body, (b"another",))
 
 
+def test_a_dispute_is_unwrapped_too(tmp_path: Path) -> None:
+    file = tmp_path / "dispute.json"
+    file.write_text(json.dumps({"dispute": {"id": 1, "order_id": 2}}))
+    assert shopify.read_payload(file) == {"id": 1, "order_id": 2}
+
+
 @pytest.mark.parametrize(("content", "why"), [("{", "not JSON"), ("[1]", "no JSON object")])
 def test_a_file_that_is_no_payload_is_told(tmp_path: Path, content: str, why: str) -> None:
     file = tmp_path / "payload.json"

@@ -104,5 +104,23 @@ def refund(refund_id: int = 9001, lines: tuple[tuple[int, int, str, str], ...] =
     }
 
 
+def dispute(dispute_id: int = 7001, **fields: Any) -> dict[str, Any]:
+    return {
+        "id": dispute_id,
+        "order_id": 4001,
+        "type": "chargeback",
+        "amount": "100.00",
+        "currency": "USD",
+        "reason": "fraudulent",
+        "network_reason_code": "4837",
+        "status": "needs_response",
+        "evidence_due_by": "2024-05-20T02:00:00+02:00",
+        "evidence_sent_on": None,
+        "finalized_on": None,
+        "initiated_at": "2024-05-10T02:00:00+02:00",
+        **fields,
+    }
+
+
 def body(document: dict[str, Any]) -> bytes:
     return json.dumps(document).encode()

@@ -3,15 +3,16 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import reduce
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.orders import Amount, OrderLine, Refund
-from order_ingest.domain.facts import LooseRefund, LooseRefundLine, Money, Snapshot
-from order_ingest.domain.merge import EMPTY, OrderState, join, of_refund, of_snapshot, render
+from contracts.base import EARLIEST
+from contracts.orders import Amount, Dispute, OrderLine, Refund
+from order_ingest.domain.facts import LooseDispute, LooseRefund, LooseRefundLine, Money, Snapshot
+from order_ingest.domain.merge import EMPTY, OrderState, join, of_dispute, of_refund, of_snapshot, render
 
 START = datetime(2024, 5, 1, tzinfo=UTC)
 PAYMENTS = ("pending", "authorized", "voided", "partially_paid", "paid", "partially_refunded", "refunded")
@@ -46,14 +47,45 @@ def loose(refund_id: str = "r1", shop: str = "5.00") -> LooseRefund:
     return LooseRefund(refund_id=refund_id, occurred_at=START + timedelta(days=1), lines=(part,))
 
 
-def merged(*facts: Snapshot | LooseRefund) -> OrderState:
-    return reduce(join, (of_snapshot(f) if isinstance(f, Snapshot) else of_refund(f) for f in facts), EMPTY)
+Outcome = Literal["open", "won", "lost"]
+Fact = Snapshot | LooseRefund | LooseDispute
+
+
+def contest(
+    opened: int = 0, outcome: Outcome = "open", closed: int | None = None, amount: str | None = "5.00"
+) -> LooseDispute:
+    """Hours after the start."""
+    return LooseDispute(
+        dispute_id="d1",
+        opened_at=START + timedelta(hours=opened),
+        outcome=outcome,
+        closed_at=None if closed is None else START + timedelta(hours=closed),
+        amount=None if amount is None else Decimal(amount),
+    )
+
+
+def of(fact: Fact) -> OrderState:
+    if isinstance(fact, Snapshot):
+        return of_snapshot(fact)
+    return of_refund(fact) if isinstance(fact, LooseRefund) else of_dispute(fact)
+
+
+def merged(*facts: Fact) -> OrderState:
+    return reduce(join, map(of, facts), EMPTY)
 
 
 moments = st.integers(0, 5).map(lambda hours: START + timedelta(hours=hours))
 lines = st.builds(line, st.sampled_from("abc"), st.integers(0, 2), st.integers(0, 3))
 amounts = st.integers(0, 2).map(usd)
-refunds = st.builds(Refund, refund_id=st.sampled_from(("r1", "r2")), occurred_at=moments, paid=amounts)
+refunds = st.builds(
+    Refund, refund_id=st.sampled_from(("r1", "r2")), occurred_at=moments, paid=amounts, goodwill=st.booleans()
+)  # fmt: skip
+outcomes = st.sampled_from(("open", "won", "lost"))
+ends = st.none() | st.sampled_from((EARLIEST, START))
+disputes = st.builds(
+    Dispute, dispute_id=st.sampled_from(("d1", "d2")), opened_at=moments, outcome=outcomes, closed_at=ends,
+    amount=st.none() | amounts,
+)  # fmt: skip
 snapshots = st.builds(
     snapshot,
     hours=st.integers(0, 2),
@@ -66,15 +98,20 @@ snapshots = st.builds(
     total=st.integers(0, 3).map(usd),
     lines=st.lists(lines, unique_by=lambda item: item.line_id),
     refunds=st.lists(refunds, unique_by=lambda item: item.refund_id),
+    disputes=st.lists(disputes, unique_by=lambda item: item.dispute_id),
 )  # fmt: skip
 looses = st.builds(loose, st.sampled_from(("r1", "r2", "r3")), st.sampled_from(("1.00", "2.00")))
+contests = st.builds(
+    LooseDispute, dispute_id=st.sampled_from(("d1", "d3")), opened_at=moments, outcome=outcomes, closed_at=ends,
+    amount=st.none() | st.sampled_from((Decimal("1.0"), Decimal("1.00"), Decimal(10))),
+    currency=st.sampled_from((None, "USD", "EUR")),
+)  # fmt: skip
+several = st.lists(snapshots | looses | contests, min_size=1, max_size=6) | st.lists(contests, min_size=2, max_size=4)
 
 
-@given(facts=st.lists(snapshots | looses, min_size=1, max_size=6), data=st.data())
-@settings(max_examples=150, deadline=None)
-def test_any_order_number_and_grouping_gives_the_same_document(
-    facts: list[Snapshot | LooseRefund], data: st.DataObject
-) -> None:
+@given(facts=several, data=st.data())
+@settings(max_examples=200, deadline=None)
+def test_any_order_number_and_grouping_gives_the_same_document(facts: list[Fact], data: st.DataObject) -> None:
     expected = merged(*facts)
     again = data.draw(st.permutations([*facts, *data.draw(st.lists(st.sampled_from(facts), max_size=4))]))
     cut = data.draw(st.integers(0, len(again)))
@@ -112,6 +149,59 @@ def test_a_refund_alone_is_brought_to_the_buyers_currency() -> None:
     assert facts.refunds[0].lines[0].subtotal == Amount(shop_minor=500, presentment_minor=450)
 
 
+def test_goodwill_is_told_by_the_refund_wherever_it_comes_from() -> None:
+    kind = Refund(refund_id="r2", occurred_at=START, paid=usd(1), goodwill=True)
+    facts = render(merged(loose().model_copy(update={"goodwill": True}), snapshot(refunds=(kind,)), loose("r3")))
+    assert facts is not None
+    assert {item.refund_id: item.goodwill for item in facts.refunds} == {"r1": True, "r2": True, "r3": False}
+
+
+def contested(*facts: Fact) -> Dispute:
+    """The dispute of an order of 10.00 USD, whichever fact comes first."""
+    document, reverse = render(merged(*facts)), render(merged(*facts[::-1]))
+    assert document is not None
+    assert document == reverse
+    [dispute] = document.disputes
+    return dispute
+
+
+def test_a_dispute_waits_for_its_order() -> None:
+    assert render(merged(contest())) is None
+    assert contested(contest(), snapshot()) == Dispute(dispute_id="d1", opened_at=START, amount=usd(500))
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        pytest.param((contest(2, "open"), contest(1, "open")), (1, "open", None), id="first opened"),
+        pytest.param((contest(1, "lost"), contest(2, "open")), (1, "lost", None), id="an end beats none, dated or not"),
+        pytest.param((contest(1, "lost", 5), contest(1, "open", 9)), (1, "lost", 5), id="nothing ended at nine"),
+        pytest.param((contest(1, "lost", 5), contest(1, "won", 6)), (1, "won", 6), id="won on appeal"),
+        pytest.param((contest(1, "won", 5), contest(1, "lost", 6)), (1, "lost", 6), id="lost after all"),
+        pytest.param((contest(1, "won"), contest(1, "lost", 0)), (1, "lost", 0), id="a dated end beats an undated one"),
+        pytest.param((contest(1, "lost", 5), contest(1, "won", 5)), (1, "won", 5), id="a tie"),
+    ],
+)
+def test_what_is_known_of_a_dispute(facts: tuple[Fact, ...], expected: tuple[int, Outcome, int | None]) -> None:
+    opened, outcome, closed = expected
+    facts = (snapshot(), *facts)
+    assert contested(*facts).model_dump(exclude={"amount"}) == contest(opened, outcome, closed).model_dump(
+        exclude={"amount", "currency"}
+    )
+
+
+def test_the_amount_of_a_dispute_is_as_told_last() -> None:
+    told = [
+        snapshot(hours=hours, disputes=(Dispute(dispute_id="d1", opened_at=START, amount=amount, outcome=outcome),))
+        for hours, amount, outcome in ((1, usd(300), "lost"), (2, usd(200), "open"))
+    ]
+    assert contested(*told) == Dispute(dispute_id="d1", opened_at=START, amount=usd(200), outcome="lost")
+    assert contested(snapshot(), contest(), contest(0, "won", 1, "3.00")).amount == usd(300)
+    assert contested(*told, contest(0, "won", 1)) == Dispute(
+        dispute_id="d1", opened_at=START, amount=usd(200), outcome="won", closed_at=START + timedelta(hours=1)
+    ), "a snapshot tells both currencies"
+
+
 def test_a_late_snapshot_changes_no_scalar_and_still_tells_first_times() -> None:
     late = snapshot(hours=1, payment="pending", paid_at=START, total=usd(1))
     facts = render(merged(snapshot(hours=2, payment="paid", paid_at=START + timedelta(hours=2)), late))
@@ -134,5 +224,5 @@ def test_the_platforms_version_counts_before_its_clock() -> None:
 
 @pytest.mark.parametrize("repeat", [1, 3])
 def test_no_change_is_no_change(repeat: int) -> None:
-    facts: tuple[Snapshot | LooseRefund, ...] = (snapshot(payment="paid"), loose())
+    facts: tuple[Fact, ...] = (snapshot(payment="paid"), loose(), contest())
     assert merged(*facts * repeat) == merged(*facts)

@@ -17,7 +17,7 @@ from order_ingest.domain.masking import masked
 from order_ingest.domain.members import MemberState, Moment, Sighting, contact_event, enrol, member_event, observe
 from order_ingest.domain.shopify import read
 
-from .payloads import body, genuine, order
+from .payloads import body, dispute, genuine, order
 
 A, B, NEW = (UUID(int=number) for number in (1, 2, 3))
 AT = datetime(2024, 5, 1, tzinfo=UTC)
@@ -73,6 +73,7 @@ sightings = st.builds(
     email=st.none() | st.sampled_from(("a@x.io", "b@x.io")),
     email_consent=st.none() | st.booleans(),
     first_name=st.none() | st.sampled_from(("Ada", "Eve")),
+    birthday=st.none() | st.sampled_from(("02-29", "12-10")),
 )
 
 
@@ -151,6 +152,22 @@ def test_moments_wait_for_their_program_and_an_earlier_one_moves_the_enrolment()
     assert (state.enrolled_at, earlier.enrolled_at, later) == (AT + timedelta(5), AT + timedelta(2), earlier)
 
 
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ([(0, "12-10"), (1, "02-29")], "12-10"),
+        ([(0, None), (1, "12-10"), (2, None)], "12-10"),
+        ([(1, "12-10"), (1, "02-29")], "02-29"),
+    ],
+    ids=["the first stays", "nothing said changes nothing", "of two at once the smaller text"],
+)
+def test_nobody_has_two_birthdays_a_year(told: list[tuple[int, str | None]], expected: str) -> None:
+    for order_ in (told, told[::-1]):
+        state = observed([sighting(hours, customer_id="77", birthday=birthday) for hours, birthday in order_])
+        event = member_event(state, salt=SALT, program_id="aurora", member_id=A, version=1, recorded_at=AT)
+        assert event.birthday == expected
+
+
 def test_only_contacts_carry_clear_personal_data() -> None:
     state = observed([sighting(customer_id="77", email="ada@example.com", first_name="Ada", locale="az")])
     known: dict[str, Any] = {"program_id": "aurora", "member_id": A, "version": 1, "recorded_at": AT}
@@ -190,5 +207,8 @@ def test_a_delivery_can_be_looked_at_without_personal_data() -> None:
     for private in ("Bob", "Norman", "hostmail", "Chestnut", "40202", "555-625", "Happy Birthday", "4242", "45.41634"):
         assert private not in shown
     for useful in ('"total_price": "409.94"', '"id": 450789469', '"financial_status": "authorized"', "2008-01-10"):
+        assert useful in shown
+    shown = masked(body(dispute(status="lost", finalized_on="2024-06-01")))
+    for useful in ('"status": "lost"', '"finalized_on": "2024-06-01"', '"amount": "100.00"', '"type": "chargeback"'):
         assert useful in shown
     assert "ada@x.io" not in masked(b"ada@x.io is not JSON")

@@ -2,13 +2,13 @@
 
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from contracts.base import Currency, Instant, Model, ShortText, Slug
 from contracts.money import minor_digits
-from contracts.orders import ZERO, Amount, Fingerprints, OrderFacts, OrderLine, Refund, RefundLine
+from contracts.orders import ZERO, Amount, Dispute, Fingerprints, OrderFacts, OrderLine, Refund, RefundLine
 
 
 class PayloadError(ValueError):
@@ -92,6 +92,8 @@ class LooseRefund(Model):
     """The currency of `paid`: the shop's or the buyer's; the shop's when not said."""
     outside: Money = NOTHING
     """The part of `paid` that was for tips and duties: orders do not count it, so neither does what comes back."""
+    goodwill: bool = False
+    """Only where the platform itself says so; a refund without lines may as well be for what came back."""
 
 
 class RefundReport(Model):
@@ -100,6 +102,35 @@ class RefundReport(Model):
     source: Slug
     order_id: ShortText
     refund: LooseRefund
+
+
+class LooseDispute(Model):
+    """A contested payment in major units; it too may come before its order."""
+
+    dispute_id: ShortText
+    opened_at: Instant
+    amount: Annotated[Decimal, Field(ge=0)] | None = None
+    """None: the whole order."""
+    currency: str | None = None
+    """Of `amount`: the shop's or the buyer's; the shop's when not said."""
+    outcome: Literal["open", "won", "lost"] = "open"
+    closed_at: Instant | None = None
+
+
+class DisputeReport(Model):
+    """A dispute told without its order."""
+
+    source: Slug
+    order_id: ShortText
+    dispute: LooseDispute
+
+
+class RevocationReport(Model):
+    """An activity undone, told by its id alone."""
+
+    source: Slug
+    activity_id: ShortText
+    revoked_at: Instant
 
 
 class Snapshot(OrderFacts):
@@ -118,6 +149,7 @@ def settle(refund: LooseRefund, scale: Scale, taxes_included: bool, lines: dict[
         shipping=scale.amount(refund.shipping),
         adjustment=scale.amount(refund.adjustment),
         paid=_paid(refund, scale),
+        goodwill=refund.goodwill,
     )
 
 
@@ -135,19 +167,36 @@ def _settle_line(line: LooseRefundLine, scale: Scale, taxes_included: bool, orde
 
 def _paid(refund: LooseRefund, scale: Scale) -> Amount | None:
     """What was paid back for what the order counts; None where nobody says, or in a currency of neither side."""
-    if refund.paid is None:
-        return None
-    if refund.paid_currency in (None, scale.currency):
-        paid = scale.amount(Money(shop=refund.paid))
-    elif refund.paid_currency == scale.presentment_currency and scale.rate:
-        paid = scale.amount(Money(shop=refund.paid / scale.rate, presentment=refund.paid))
-    else:
+    paid = _converted(refund.paid, refund.paid_currency, scale)
+    if paid is None:
         return None
     outside = scale.amount(refund.outside)
     return Amount(
         shop_minor=max(0, paid.shop_minor - outside.shop_minor),
         presentment_minor=max(0, paid.presentment_minor - outside.presentment_minor),
     )
+
+
+def contested(dispute: LooseDispute, scale: Scale) -> Dispute:
+    """The dispute in the money of its order. In a currency of neither side it is about the whole order, as most are."""
+    return Dispute(
+        dispute_id=dispute.dispute_id,
+        opened_at=dispute.opened_at,
+        amount=_converted(dispute.amount, dispute.currency, scale),
+        outcome=dispute.outcome,
+        closed_at=dispute.closed_at,
+    )
+
+
+def _converted(value: Decimal | None, currency: str | None, scale: Scale) -> Amount | None:
+    """An amount of one side in the money of both; None where it is not said, or in a currency of neither."""
+    if value is None:
+        return None
+    if currency in (None, scale.currency):
+        return scale.amount(Money(shop=value))
+    if currency == scale.presentment_currency and scale.rate:
+        return scale.amount(Money(shop=value / scale.rate, presentment=value))
+    return None
 
 
 def earliest(*moments: datetime | None) -> datetime | None:

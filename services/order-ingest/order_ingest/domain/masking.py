@@ -10,7 +10,7 @@ from .payload import load
 
 _SHOWN = re.compile(
     r"(.*_)?(id|at|minor|price|amount|subtotal|tax|total|quantity|currency|currency_code|status|kind|rate|version)"
-    r"|(total|subtotal)_.*|state|test|sku|source|source_name|type|payment|gateway|taxes_included|verified|enrol"
+    r"|(total|subtotal)_.*|state|test|sku|source|source_name|type|payment|gateway|taxes_included|verified|enrol|outcome|finalized_on"
 )
 _MASK = "•••"
 

@@ -15,11 +15,13 @@ from contracts.program import Program, ProgramBook
 from .facts import earliest
 from .fingerprints import email_fingerprint
 
-Told = Literal["email", "first_name", "last_name", "locale", "email_consent", "attributes"]
+Told = Literal["email", "first_name", "last_name", "locale", "email_consent", "attributes", "birthday"]
+LOCKED: frozenset[Told] = frozenset({"birthday"})
+"""What was said first stays, whatever is said later: so nobody has two birthdays a year."""
 
 
 class Statement(Model):
-    """The last that was said of one field. Of two said at the same time the greater text counts."""
+    """What was said of one field. The last counts, of two at the same time the greater text; if locked, the first."""
 
     value: str | bool | dict[str, str]
     at: Instant
@@ -58,13 +60,12 @@ class MemberState(Model):
 
 
 def observe(state: MemberState | None, sighting: Sighting) -> MemberState:
-    """Take in what a fact says; a later statement replaces an earlier one, whichever arrives first."""
+    """Take in what a fact says; which statement of a field counts does not depend on which arrives first."""
     before = state or MemberState(seen_at=sighting.seen_at)
     told = dict(before.told)
     for field, statement in _statements(sighting).items():
         known = told.get(field)
-        if known is None or statement.key() > known.key():
-            told[field] = statement
+        told[field] = statement if known is None else _counting(field, known, statement)
     customers = {(ref.source, ref.customer_id) for ref in before.customers}
     if sighting.customer.customer_id is not None:
         customers.add((sighting.source, sighting.customer.customer_id))
@@ -78,6 +79,11 @@ def observe(state: MemberState | None, sighting: Sighting) -> MemberState:
     )
 
 
+def _counting(field: Told, *statements: Statement) -> Statement:
+    choose = min if field in LOCKED else max
+    return choose(statements, key=Statement.key)
+
+
 def _statements(sighting: Sighting) -> dict[Told, Statement]:
     customer = sighting.customer
     values: dict[Told, str | bool | dict[str, str] | None] = {
@@ -87,6 +93,7 @@ def _statements(sighting: Sighting) -> dict[Told, Statement]:
         "locale": customer.locale,
         "email_consent": customer.email_consent,
         "attributes": sighting.attributes or None,
+        "birthday": customer.birthday,
     }
     return {field: Statement(value=value, at=sighting.told_at) for field, value in values.items() if value is not None}
 
@@ -134,6 +141,7 @@ def member_event(
             "email_fingerprint": email_fingerprint(salt, email) if isinstance(email, str) else None,
             "locale": told.get("locale"),
             "attributes": told.get("attributes", {}),
+            "birthday": told.get("birthday"),
             "recorded_at": recorded_at,
         }
     )

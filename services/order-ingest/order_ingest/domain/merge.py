@@ -2,11 +2,15 @@
 
 import hashlib
 from collections.abc import Iterable
+from datetime import datetime
+from typing import TypeVar
 
-from contracts.base import Instant, Model
-from contracts.orders import OrderFacts, OrderLine, Refund
+from contracts.base import EARLIEST, Instant, Model
+from contracts.orders import Dispute, OrderFacts, OrderLine, Refund
 
-from .facts import LooseRefund, Scale, Snapshot, earliest, settle
+from .facts import LooseDispute, LooseRefund, Scale, Snapshot, contested, earliest, settle
+
+_AnyDispute = TypeVar("_AnyDispute", Dispute, LooseDispute)
 
 _PAYMENT_RANKS = {
     "pending": 0,
@@ -46,6 +50,13 @@ class SeenRefund(Model):
     rank: Rank
 
 
+class SeenDispute(Model):
+    """What snapshots say of a dispute together, and the rank of the one that told its amount."""
+
+    dispute: Dispute
+    rank: Rank
+
+
 class OrderState(Model):
     """All that is known of an order. A join semilattice: `join` is commutative, associative and idempotent."""
 
@@ -60,6 +71,9 @@ class OrderState(Model):
     refunds: tuple[SeenRefund, ...] = ()
     loose: tuple[LooseRefund, ...] = ()
     """Refunds told alone; they wait here for their order, and for its currency."""
+    disputes: tuple[SeenDispute, ...] = ()
+    loose_disputes: tuple[LooseDispute, ...] = ()
+    """Disputes told alone."""
 
 
 EMPTY = OrderState()
@@ -84,12 +98,18 @@ def of_snapshot(snapshot: Snapshot) -> OrderState:
         cancelled_at=snapshot.cancelled_at,
         lines=_sorted_lines(SeenLine(line=line, rank=rank) for line in snapshot.lines),
         refunds=_sorted_refunds(SeenRefund(refund=refund, rank=rank) for refund in snapshot.refunds),
+        disputes=_sorted_disputes(SeenDispute(dispute=dispute, rank=rank) for dispute in snapshot.disputes),
     )
 
 
 def of_refund(refund: LooseRefund) -> OrderState:
     """The state that one refund alone makes."""
     return OrderState(loose=(refund,))
+
+
+def of_dispute(dispute: LooseDispute) -> OrderState:
+    """The state that one dispute alone makes."""
+    return OrderState(loose_disputes=(dispute,))
 
 
 def join(one: OrderState, other: OrderState) -> OrderState:
@@ -105,6 +125,8 @@ def join(one: OrderState, other: OrderState) -> OrderState:
         lines=_sorted_lines((*one.lines, *other.lines)),
         refunds=_sorted_refunds((*one.refunds, *other.refunds)),
         loose=_sorted_loose((*one.loose, *other.loose)),
+        disputes=_sorted_disputes((*one.disputes, *other.disputes)),
+        loose_disputes=_sorted_loose_disputes((*one.loose_disputes, *other.loose_disputes)),
     )
 
 
@@ -133,6 +155,39 @@ def _sorted_loose(refunds: Iterable[LooseRefund]) -> tuple[LooseRefund, ...]:
         known = best.setdefault(refund.refund_id, refund)
         best[refund.refund_id] = max(known, refund, key=lambda item: item.model_dump_json())
     return tuple(best[refund_id] for refund_id in sorted(best))
+
+
+def _sorted_disputes(seen: Iterable[SeenDispute]) -> tuple[SeenDispute, ...]:
+    """Each dispute with the amount that the highest rank told."""
+    best: dict[str, SeenDispute] = {}
+    for item in seen:
+        known = best.setdefault(item.dispute.dispute_id, item)
+        low, high = sorted((known, item), key=lambda each: each.rank.key())
+        best[item.dispute.dispute_id] = SeenDispute(dispute=_united(high.dispute, low.dispute), rank=high.rank)
+    return tuple(best[dispute_id] for dispute_id in sorted(best))
+
+
+def _sorted_loose_disputes(disputes: Iterable[LooseDispute]) -> tuple[LooseDispute, ...]:
+    """Each dispute as the one tells it that knows most of its end; among equals the greater text."""
+    best: dict[str, LooseDispute] = {}
+    for item in disputes:
+        known = best.setdefault(item.dispute_id, item)
+        low, high = sorted((known, item), key=lambda each: (_end(each), each.model_dump_json(exclude={"opened_at"})))
+        best[item.dispute_id] = _united(high, low)
+    return tuple(best[dispute_id] for dispute_id in sorted(best))
+
+
+def _united(told: _AnyDispute, other: Dispute | LooseDispute) -> _AnyDispute:
+    """One dispute, told twice: opened at the earlier time, ended as it last did, about the amount of the first."""
+    end = told if _end(told) >= _end(other) else other
+    opened_at = min(told.opened_at, other.opened_at)
+    return told.model_copy(update={"opened_at": opened_at, "outcome": end.outcome, "closed_at": end.closed_at})
+
+
+def _end(dispute: Dispute | LooseDispute) -> tuple[bool, bool, datetime, str]:
+    """What counts more as the end of a dispute: any than none, a dated one, a later one, the greater text."""
+    closed_at = dispute.closed_at
+    return dispute.outcome != "open", closed_at is not None, closed_at or EARLIEST, dispute.outcome
 
 
 def digest(model: Model) -> str:
@@ -166,5 +221,15 @@ def render(state: OrderState) -> OrderFacts | None:
             "cancelled_at": state.cancelled_at,
             "lines": tuple(seen[line_id] for line_id in order),
             "refunds": tuple(sorted((*told.values(), *loose), key=lambda item: (item.occurred_at, item.refund_id))),
+            "disputes": _disputes(state, scale),
         }
     )
+
+
+def _disputes(state: OrderState, scale: Scale) -> tuple[Dispute, ...]:
+    """All that is known of each; its amount by a snapshot rather than alone, because a snapshot has both currencies."""
+    known = {item.dispute.dispute_id: item.dispute for item in state.disputes}
+    for loose in state.loose_disputes:
+        dispute = contested(loose, scale)
+        known[loose.dispute_id] = _united(known.get(loose.dispute_id, dispute), dispute)
+    return tuple(sorted(known.values(), key=lambda item: (item.opened_at, item.dispute_id)))

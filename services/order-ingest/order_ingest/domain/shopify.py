@@ -9,12 +9,13 @@ from pydantic import ValidationError
 from contracts.commerce import Customer, MemberReport, OrderReport
 from contracts.orders import ZERO, Amount, OrderLine
 
-from .facts import NOTHING, Money, PayloadError, RefundReport, Scale, earliest, settle
+from .facts import NOTHING, DisputeReport, Money, PayloadError, RefundReport, Scale, earliest, settle
 from .payload import Node, load
-from .shopify_person import read_address, read_buyer, read_customer
+from .shopify_dispute import read_dispute
+from .shopify_person import read_address, read_buyer, read_country, read_customer
 from .shopify_refund import is_tip, read_refund
 
-Report = OrderReport | RefundReport | MemberReport
+Report = OrderReport | RefundReport | DisputeReport | MemberReport
 
 _PAYMENTS = {
     None: "pending",
@@ -31,11 +32,11 @@ _PAYMENTS = {
 _CUSTOMER_FIELDS = {"email", "first_name", "verified_email", "orders_count", "accepts_marketing", "state"}
 
 
-def read(body: bytes, source: str) -> Report:
-    """The fact that a body tells. Raises `PayloadError`, which says what is wrong and where."""
+def read(body: bytes, source: str) -> Report | None:
+    """The fact that a body tells; None if it concerns no order. Raises `PayloadError`: what is wrong, and where."""
     data = load(body)
     [(key, inner)] = data.items() if len(data) == 1 else [("", None)]
-    if key in ("order", "refund", "customer") and isinstance(inner, dict):
+    if key in ("order", "refund", "dispute", "customer") and isinstance(inner, dict):
         data = inner  # REST exports wrap what webhooks send bare.
     try:
         return _report(data, source)
@@ -44,15 +45,17 @@ def read(body: bytes, source: str) -> Report:
         raise PayloadError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
 
-def _report(data: dict[str, Any], source: str) -> Report:
+def _report(data: dict[str, Any], source: str) -> Report | None:
     node = Node(data)
     if "order_id" in data and ("refund_line_items" in data or "transactions" in data):
         return RefundReport(source=source, order_id=node.required("order_id"), refund=read_refund(node))
+    if "order_id" in data and "initiated_at" in data:
+        return read_dispute(node, source)
     if "line_items" in data and "financial_status" in data and "order_id" not in data:
         return _order(Node(data, currency=node.required("currency")), source)
     if "id" in data and "line_items" not in data and data.keys() & _CUSTOMER_FIELDS:
         return _member(node, source)
-    raise PayloadError("the body is neither an order, nor a refund, nor a customer")
+    raise PayloadError("the body is neither an order, nor a refund, nor a dispute, nor a customer")
 
 
 def _member(node: Node, source: str) -> MemberReport:
@@ -89,6 +92,7 @@ def _order(node: Node, source: str) -> OrderReport:
             "payment": payment,
             "test": node.flag("test"),
             "channel": node.text("source_name", 255),
+            "country": read_country(node),
             "lines": lines,
             "subtotal": _needed(node, "subtotal_price", scale),
             "shipping": scale.amount(_shipping(node)),

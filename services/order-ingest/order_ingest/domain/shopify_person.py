@@ -4,6 +4,7 @@ import re
 
 from .payload import Node
 
+_COUNTRY = re.compile(r"[A-Za-z]{2}")
 _EMAIL = re.compile(r"\s*[^@\s]+@[^@\s]+\s*")
 Fields = dict[str, str | bool | None]
 
@@ -54,6 +55,16 @@ def read_address(node: Node | None) -> str | None:
     place = [node.text("province_code") or node.text("province"), node.text("country_code") or node.text("country")]
     parts = [*(node.text(key) for key in ("address1", "address2", "zip", "city")), *place]
     return ", ".join(part.strip() for part in parts if part)[:1000] or None
+
+
+def read_country(order: Node) -> str | None:
+    """Where an order goes, or where it was billed; what is no code of two letters says nothing."""
+    for key in ("shipping_address", "billing_address"):
+        address = order.node(key)
+        code = (address.text("country_code") or "").strip() if address else ""
+        if _COUNTRY.fullmatch(code):
+            return code.upper()
+    return None
 
 
 def _consent(node: Node) -> bool | None:

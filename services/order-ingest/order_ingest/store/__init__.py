@@ -1,5 +1,6 @@
 """Every SQL statement of the service, as functions that take a connection."""
 
+from .activities import claim_activity, is_revocable
 from .batch import load, load_undecided, order_event, save
 from .connections import (
     Connection,
@@ -26,13 +27,14 @@ from .deliveries import (
     take_delivery,
     take_received,
 )
-from .lookups import claim_activity, claim_key, find_member, find_order, keep_answer
-from .world import Fact, MemberRow, OrderRow, Report, World
+from .lookups import claim_key, find_member, find_order, keep_answer
+from .world import Fact, MemberRow, Nameless, OrderRow, Report, World
 
 __all__ = [
-    "Connection", "ConnectionInfo", "Delivery", "DeliveryInfo", "Fact", "MemberRow", "NewDelivery", "OrderRow",
-    "Report", "World", "claim_activity", "claim_key", "create_connection", "create_source", "find_connection",
-    "find_member", "find_order", "finish_deliveries", "insert_delivery", "keep_answer", "list_connections",
-    "list_deliveries", "load", "load_undecided", "order_event", "purge_deliveries", "received_ids", "reparse",
-    "rotate_secret", "save", "set_active", "show_delivery", "source_exists", "take_delivery", "take_received",
+    "Connection", "ConnectionInfo", "Delivery", "DeliveryInfo", "Fact", "MemberRow", "Nameless", "NewDelivery",
+    "OrderRow", "Report", "World", "claim_activity", "claim_key", "create_connection", "create_source",
+    "find_connection", "find_member", "find_order", "finish_deliveries", "insert_delivery", "is_revocable",
+    "keep_answer", "list_connections", "list_deliveries", "load", "load_undecided", "order_event",
+    "purge_deliveries", "received_ids", "reparse", "rotate_secret", "save", "set_active", "show_delivery",
+    "source_exists", "take_delivery", "take_received",
 ]  # fmt: skip

@@ -3,24 +3,23 @@
 Locks are taken in one order everywhere: identity keys, orders, activities, members, each sorted.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 
-from contracts.commerce import ActivityReport
 from contracts.ids import derived_id
 from contracts.orders import OrderChangedV1, OrderFacts
 from contracts.program import ProgramBook
 from shared.transaction import Permanent, Transaction
 
-from ..domain.activity import content_of
 from ..domain.identity import IdentityKey
 from ..domain.members import MemberState, contact_event, member_event
 from ..domain.merge import EMPTY, OrderState, render
-from .world import ActivityRow, Fact, MemberRow, OrderRow, SourceKey, World
+from .activities import lock_activities, publish_activities, save_activities
+from .world import Fact, MemberRow, OrderRow, SourceKey, World, columns
 
 _MEMBER = "member_id, program_id, version, contact_version, recorded_at, state"
 
@@ -32,8 +31,9 @@ async def load(tx: Transaction, programs: ProgramBook, salt: bytes, facts: Seque
     keys = {key for fact in facts if (person := fact.person) for key in person.keys}
     world.owners = await _lock_identities(tx.connection, sorted(keys))
     world.orders = await _lock_orders(tx.connection, sorted({key for fact in facts if (key := fact.order_key)}))
-    world.activities = await _lock_activities(tx.connection, facts)
+    world.activities = await lock_activities(tx.connection, facts)
     ids = {*world.owners.values(), *(order.member_id for order in world.orders.values() if order.member_id)}
+    ids |= {activity.member_id for activity in world.activities.values() if activity.member_id}
     world.members = await _lock_members(tx, sorted(ids))
     return world
 
@@ -46,10 +46,6 @@ async def load_undecided(tx: Transaction, programs: ProgramBook, salt: bytes, *,
         sorted({event.program_id for event in programs}), limit,
     )  # fmt: skip
     return World(programs, salt, tx.now, members=_member_rows(tx, rows))
-
-
-def _columns(keys: Iterable[SourceKey]) -> list[list[str]]:
-    return [list(column) for column in zip(*keys, strict=True)] or [[], [], []]
 
 
 async def _check_sources(connection: asyncpg.Connection, pairs: set[tuple[str, str]]) -> None:
@@ -84,18 +80,18 @@ async def _lock_identities(connection: asyncpg.Connection, keys: list[IdentityKe
 
 
 async def _lock_orders(connection: asyncpg.Connection, keys: list[SourceKey]) -> dict[SourceKey, OrderRow]:
-    columns = _columns(keys)
+    arrays = columns(keys)
     await connection.execute(
         """INSERT INTO orders (program_id, source, order_id)
            SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) ORDER BY 1, 2, 3 ON CONFLICT DO NOTHING""",
-        *columns,
+        *arrays,
     )
     rows = await connection.fetch(
         """SELECT o.* FROM orders o
            JOIN unnest($1::text[], $2::text[], $3::text[]) n(program_id, source, order_id)
                USING (program_id, source, order_id)
            ORDER BY o.program_id, o.source, o.order_id FOR UPDATE OF o""",
-        *columns,
+        *arrays,
     )
     return {order.key: order for order in map(_order_row, rows)}
 
@@ -104,32 +100,6 @@ def _order_row(row: asyncpg.Record) -> OrderRow:
     state = EMPTY if row["state"] is None else OrderState.model_validate_json(row["state"])
     key = (row["program_id"], row["source"], row["order_id"])
     return OrderRow(key, row["member_id"], row["revision"], row["recorded_at"], state, state)
-
-
-async def _lock_activities(connection: asyncpg.Connection, facts: Sequence[Fact]) -> dict[SourceKey, ActivityRow]:
-    first: dict[SourceKey, bytes] = {}
-    for fact in facts:
-        if isinstance(fact.report, ActivityReport) and (key := fact.activity_key):
-            first.setdefault(key, content_of(fact.report))
-    keys = sorted(first)
-    columns = _columns(keys)
-    await connection.execute(
-        """INSERT INTO activities (program_id, source, activity_id, content_sha256)
-           SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) ORDER BY 1, 2, 3
-           ON CONFLICT DO NOTHING""",
-        *columns, [first[key] for key in keys],
-    )  # fmt: skip
-    rows = await connection.fetch(
-        """SELECT a.* FROM activities a
-           JOIN unnest($1::text[], $2::text[], $3::text[]) n(program_id, source, activity_id)
-               USING (program_id, source, activity_id)
-           ORDER BY a.program_id, a.source, a.activity_id FOR UPDATE OF a""",
-        *columns,
-    )
-    return {
-        (row["program_id"], row["source"], row["activity_id"]): ActivityRow(row["content_sha256"], row["member_id"])
-        for row in rows
-    }
 
 
 async def _lock_members(tx: Transaction, ids: list[UUID]) -> dict[UUID, MemberRow]:
@@ -170,11 +140,10 @@ async def save(tx: Transaction, world: World) -> None:
         _publish_order(tx, order)
     if orders:
         await _save_orders(tx.connection, orders)
-    activities = [(key, activity) for key, activity in sorted(world.activities.items()) if activity.event]
-    for key, activity in activities:
-        _publish_activity(tx, key, activity)
+    activities = [activity for _, activity in sorted(world.activities.items()) if activity.changed]
+    publish_activities(tx, activities)
     if activities:
-        await _save_activities(tx.connection, activities)
+        await save_activities(tx.connection, activities)
 
 
 def _publish_member(tx: Transaction, salt: bytes, member: MemberRow) -> None:
@@ -216,13 +185,6 @@ def order_event(
     """The canonical order for everybody."""
     known = {"program_id": program_id, "member_id": member_id, "revision": revision, "recorded_at": recorded_at}
     return OrderChangedV1.model_validate({**dict(facts), **known})
-
-
-def _publish_activity(tx: Transaction, key: SourceKey, activity: ActivityRow) -> None:
-    assert activity.event is not None
-    assert activity.cause is not None
-    event_id = derived_id(activity.event.recorded_at, "activity", *key)
-    tx.publish(activity.event, id=event_id, time=activity.event.occurred_at, cause=activity.cause)
 
 
 async def _save_members(connection: asyncpg.Connection, members: list[MemberRow]) -> None:
@@ -268,19 +230,9 @@ async def _save_orders(connection: asyncpg.Connection, orders: list[OrderRow]) -
            FROM unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::int[], $6::timestamptz[], $7::bytea[])
                n(program_id, source, order_id, member_id, revision, recorded_at, state)
            WHERE (o.program_id, o.source, o.order_id) = (n.program_id, n.source, n.order_id)""",
-        *_columns(order.key for order in orders),
+        *columns(order.key for order in orders),
         [order.member_id for order in orders],
         [order.revision for order in orders],
         [order.recorded_at for order in orders],
         [order.state.model_dump_json().encode() for order in orders],
-    )
-
-
-async def _save_activities(connection: asyncpg.Connection, activities: list[tuple[SourceKey, ActivityRow]]) -> None:
-    await connection.execute(
-        """UPDATE activities a SET member_id = n.member_id
-           FROM unnest($1::text[], $2::text[], $3::text[], $4::uuid[]) n(program_id, source, activity_id, member_id)
-           WHERE (a.program_id, a.source, a.activity_id) = (n.program_id, n.source, n.activity_id)""",
-        *_columns(key for key, _ in activities),
-        [activity.member_id for _, activity in activities],
     )

@@ -72,18 +72,3 @@ async def keep_answer(connection: asyncpg.Connection, program_id: str, key: str,
     """Remember what a request with this key was answered."""
     query = "UPDATE idempotency_keys SET answer = $3 WHERE program_id = $1 AND key = $2"
     await connection.execute(query, program_id, key, answer)
-
-
-async def claim_activity(
-    connection: asyncpg.Connection, program_id: str, source: str, activity_id: str, content_sha256: bytes
-) -> bytes:
-    """Say what an activity is, once. Returns the hash of what was said first."""
-    key = (program_id, source, activity_id)
-    await connection.execute(
-        """INSERT INTO activities (program_id, source, activity_id, content_sha256) VALUES ($1, $2, $3, $4)
-           ON CONFLICT DO NOTHING""",
-        *key, content_sha256,
-    )  # fmt: skip
-    query = "SELECT content_sha256 FROM activities WHERE program_id = $1 AND source = $2 AND activity_id = $3"
-    known: bytes = await connection.fetchval(query, *key)
-    return known

@@ -1,22 +1,30 @@
 """The orders, people and activities that a batch touches, in memory: plain data that records what changed."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from contracts.activities import ActivityRecordedV1
+from contracts.activities import ActivityFacts, ActivityRecordedV1
 from contracts.commerce import ActivityReport, MemberReport, OrderReport
 from contracts.program import ProgramBook
 from shared.transaction import Cause
 
-from ..domain.facts import RefundReport
+from ..domain.facts import DisputeReport, RefundReport, RevocationReport
 from ..domain.identity import IdentityKey, Person
 from ..domain.members import MemberState
 from ..domain.merge import EMPTY, OrderState
 
-Report = OrderReport | RefundReport | MemberReport | ActivityReport
+Nameless = RefundReport | DisputeReport | RevocationReport
+"""Told apart from the order or activity that says whose they are."""
+Report = OrderReport | MemberReport | ActivityReport | Nameless
 SourceKey = tuple[str, str, str]
 """Program, source, and the source's own id."""
+
+
+def columns(keys: Iterable[SourceKey]) -> list[list[str]]:
+    """Keys as the three arrays that statements take."""
+    return [list(column) for column in zip(*keys, strict=True)] or [[], [], []]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,22 +38,22 @@ class Fact:
 
     @property
     def person(self) -> Person | None:
-        """Who it names; a refund names nobody."""
-        if isinstance(self.report, RefundReport):
+        """Who it names, if anybody."""
+        if isinstance(self.report, Nameless):
             return None
         return Person.of(self.program_id, self.report.source, self.report.customer)
 
     @property
     def order_key(self) -> SourceKey | None:
         """The order it is about, if any."""
-        if isinstance(self.report, OrderReport | RefundReport):
+        if isinstance(self.report, OrderReport | RefundReport | DisputeReport):
             return self.program_id, self.report.source, self.report.order_id
         return None
 
     @property
     def activity_key(self) -> SourceKey | None:
-        """The activity it tells, if any."""
-        if isinstance(self.report, ActivityReport):
+        """The activity it tells or undoes, if any."""
+        if isinstance(self.report, ActivityReport | RevocationReport):
             return self.program_id, self.report.source, self.report.activity_id
         return None
 
@@ -89,12 +97,35 @@ class OrderRow:
 
 @dataclass(slots=True)
 class ActivityRow:
-    """An activity: the hash of what was said of it first, and whose it is once it was published."""
+    """An activity: the hash of what was said of it first, and once it was published what was told and whose it is.
 
+    `revoked_at` may be known before that.
+    """
+
+    key: SourceKey
     content: bytes
     member_id: UUID | None = None
-    event: ActivityRecordedV1 | None = None
-    cause: Cause | None = None
+    published: bool = False
+    revoked_at: datetime | None = None
+    facts: ActivityFacts | None = None
+    changed: bool = False
+    events: list[tuple[ActivityRecordedV1, Cause]] = field(default_factory=list)
+
+    def revoke(self, at: datetime | None) -> bool:
+        """Undo it, for good. Returns whether that is news."""
+        if at is None or self.revoked_at is not None:
+            return False
+        self.revoked_at, self.changed = at, True
+        return True
+
+    def publish(self, facts: ActivityFacts, fact: Fact) -> None:
+        """Tell it, as it is now. There is no third time: what is published again is revoked, for good."""
+        known = {
+            "program_id": self.key[0], "member_id": self.member_id, "revision": 2 if self.published else 1,
+            "revoked_at": self.revoked_at, "recorded_at": fact.recorded_at,
+        }  # fmt: skip
+        self.events.append((ActivityRecordedV1.model_validate({**dict(facts), **known}), fact.cause))
+        self.facts, self.published, self.changed = facts, True, True
 
 
 @dataclass(slots=True)
