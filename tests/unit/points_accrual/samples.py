@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from contracts.activities import ActivityRecordedV1
 from contracts.base import Event
 from contracts.ids import derived_id
 from contracts.members import MemberChangedV1
@@ -35,7 +36,7 @@ def program(
     zone: str = "UTC", currency: str = "EUR", codes: str = "generated", program_id: str = "aurora",
     pending_days: int = 14, validity_months: int | None = 12, rest: dict[str, Any] | None = None, **earning: Any,
 ) -> Program:  # fmt: skip
-    """A program with three tiers and a coupon; `rest` replaces parts of the document, `earning` parts of the earning."""
+    """A program with three tiers and a coupon; `rest` replaces parts of the document."""
     earning.setdefault("pending", {"days": pending_days})
     earning.setdefault("expiry", {"months": validity_months})
     ladder = {"basic": "1", "silver": "1.25", "gold": "1.5"}
@@ -73,11 +74,10 @@ def money(shop: int, presentment: int | None = None) -> Amount:
 
 
 def line(
-    line_id: str, gross: int, *, quantity: int = 1, discount: int = 0, tax: int = 0, gift_card: bool = False
+    line_id: str, gross: int, *, quantity: int = 1, discount: int = 0, tax: int = 0, **rest: Any
 ) -> OrderLine:
     return OrderLine(
-        line_id=line_id, quantity=quantity, gross=money(gross), discount=money(discount), tax=money(tax),
-        gift_card=gift_card,
+        line_id=line_id, quantity=quantity, gross=money(gross), discount=money(discount), tax=money(tax), **rest
     )  # fmt: skip
 
 
@@ -107,6 +107,15 @@ def order(*lines: OrderLine, **values: Any) -> OrderChangedV1:
         if isinstance(known.get(name), int):
             known[name] = money(known[name])
     return OrderChangedV1(**known)
+
+
+def activity(kind: str, activity_id: str = "1", *, at: datetime = T0, **values: Any) -> ActivityRecordedV1:
+    """A verified activity."""
+    known = {
+        "program_id": "aurora", "member_id": ANN, "source": "shop", "activity_id": activity_id, "kind": kind,
+        "occurred_at": at, "recorded_at": at, "verified": True,
+    }  # fmt: skip
+    return ActivityRecordedV1.model_validate(known | values)
 
 
 def enrolled(
@@ -226,7 +235,9 @@ class Ledger(ledger.Ledger):
                 key = (str(posting.claim), posting.rule_id)
                 made[key] = made.get(key, 0) + sign * posting.points
         claims = {
-            (str(item.key), rule): points for item in self.world.claims.values() for rule, points in item.granted.items()
+            (str(item.key), rule): points
+            for item in self.world.claims.values()
+            for rule, points in item.granted.items()
         }
         assert {key: points for key, points in made.items() if points} == {
             key: points for key, points in claims.items() if points
