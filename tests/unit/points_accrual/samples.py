@@ -35,7 +35,7 @@ def program(
     zone: str = "UTC", currency: str = "EUR", codes: str = "generated", program_id: str = "aurora",
     pending_days: int = 14, validity_months: int | None = 12, rest: dict[str, Any] | None = None, **earning: Any,
 ) -> Program:  # fmt: skip
-    """A program with three tiers and a coupon; `rest` replaces parts of the document, `earning` parts of the earning."""
+    """A program with three tiers and a coupon; `rest` replaces parts of the document, `earning` of the earning."""
     earning.setdefault("pending", {"days": pending_days})
     earning.setdefault("expiry", {"months": validity_months})
     ladder = {"basic": "1", "silver": "1.25", "gold": "1.5"}
@@ -226,7 +226,9 @@ class Ledger(ledger.Ledger):
                 key = (str(posting.claim), posting.rule_id)
                 made[key] = made.get(key, 0) + sign * posting.points
         claims = {
-            (str(item.key), rule): points for item in self.world.claims.values() for rule, points in item.granted.items()
+            (str(item.key), rule): points
+            for item in self.world.claims.values()
+            for rule, points in item.granted.items()
         }
         assert {key: points for key, points in made.items() if points} == {
             key: points for key, points in claims.items() if points
