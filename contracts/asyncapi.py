@@ -156,7 +156,8 @@ def key_schema(topic: Topic, event: type[Event]) -> Json:
         pattern = "^" + "[^:]+:" * (len(fields) - 1) + ".+$"
         return {"type": "string", "description": f"{named} of the data, with a colon between.", "pattern": pattern}
     schema = event.model_json_schema()["properties"][fields[0]]
-    return {"type": "string", "description": f"`{fields[0]}` of the data, in lower case.", "format": schema["format"]}
+    form = {name: schema[name] for name in ("format", "pattern") if name in schema}
+    return {"type": "string", "description": f"`{fields[0]}` of the data, in lower case.", **form}
 
 
 def _headers(envelope: Json) -> Json:

@@ -1,4 +1,4 @@
-"""Segments: which groups of the merchant's making a member belongs to. A compacted topic, each record the whole state."""
+"""Segments: which groups of the merchant's making a member belongs to. Compacted; each record is the whole state."""
 
 from typing import Annotated, ClassVar
 

@@ -106,7 +106,7 @@ POINTS_TOPIC = Topic(
 )  # fmt: skip
 REWARDS = Topic(
     "loyalty.rewards.v1", POINTS, "`member_id`",
-    (RewardIssuedV1, RewardUsedV1, RewardExpiredV1, RewardReturnedV1), (NOTIFICATION,),
+    (RewardIssuedV1, RewardUsedV1, RewardExpiredV1, RewardReturnedV1), (TIER, NOTIFICATION),
     "What members got for points or as gifts, and what became of it.",
 )  # fmt: skip
 CATALOGUE = Topic(

@@ -50,11 +50,12 @@ from .rewards import (
 )
 
 __all__ = [
+    "LOCALES", "WEEKDAYS",
     "ActivityRule", "Adjustments", "Amount", "AnyAmount", "Basis", "Campaign", "Cap", "Cause", "Challenge", "Cliff",
     "Conditions", "DateRule", "Donation", "Draw", "DrawEntry", "Earning", "EarningRule", "Enrolment", "Expiry",
-    "Fault", "FreeProduct", "FreeShipping", "GiftCard", "Group", "Households", "ItemRule", "LOCALES", "Language",
+    "Fault", "FreeProduct", "FreeShipping", "GiftCard", "Group", "Households", "ItemRule", "Language",
     "Level", "Limit", "Lines", "Match", "Membership", "MembershipReward", "Messages", "MoneyOff", "Named", "Offer",
     "OnOrders", "OrderRule", "Pending", "PercentOff", "Perk", "PluralCategory", "Point", "PointTransfers", "Priced",
     "Program", "ProgramBook", "ProgramPublishedV1", "Rate", "Redemption", "Referral", "Reward", "RewardLimit", "Span",
-    "SpendRule", "Strict", "Terms", "Text", "Tiers", "WEEKDAYS", "When", "conditions", "faults",
+    "SpendRule", "Strict", "Terms", "Text", "Tiers", "When", "conditions", "faults",
 ]  # fmt: skip

@@ -17,7 +17,7 @@ class Challenge(Named):
     """
 
     counts: Literal["orders", "spend", "pieces", "products", "categories", "vendors", "activities", "objects"]
-    """Orders; money; pieces; different products, categories or vendors; activities; different things they were about."""
+    """Orders; money; pieces; different products, categories or vendors; activities; different things they are of."""
     activity: Slug | None = None
     """The kind of activity, where these are counted."""
     attributes: dict[str, tuple[str, ...]] = Field(default={}, max_length=20)

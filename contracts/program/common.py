@@ -41,4 +41,3 @@ class Named(Strict):
 
     id: Slug
     name: Text | None = None
-

@@ -88,7 +88,7 @@ class Limit(Strict):
 
 
 class ActivityRule(Rule):
-    """Points for what members do: `review`, `newsletter`, `follow`, `survey`, `visit`, or any kind that a shop tells."""
+    """Points for what members do: `review`, `newsletter`, `follow`, `survey`, `visit`, or any that a shop tells."""
 
     type: Literal["activity"]
     activity: Slug
@@ -162,7 +162,7 @@ class Pending(Strict):
     """How long points wait before they can be spent."""
 
     days: Annotated[int, Field(ge=0, le=365)] = 0
-    """So many days after the payment (or the activity), at the same local time; after fulfilment, if that is awaited."""
+    """So many days after the payment (or the activity), at the same local time; after fulfilment where that counts."""
     until: date | None = None
     """Not before the beginning of this day."""
     fulfilled: bool = False

@@ -140,4 +140,3 @@ def _known(path: Path, value: str | None, known: set[str], where: str) -> Iterat
 def _each(path: Path, values: Iterable[str], known: set[str], where: str) -> Iterator[Fault]:
     for place, value in enumerate(values):
         yield from _known((*path, place), value, known, where)
-

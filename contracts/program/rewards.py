@@ -106,7 +106,7 @@ class FreeProduct(Priced):
 
 
 class Perk(Priced):
-    """Something else: early access, an event. With a `standing_code` all who may have it use that, as often as they like."""
+    """Something else: early access, an event. All who may have it use its `standing_code`, if any, at will."""
 
     type: Literal["perk"]
     standing_code: ShortText | None = None

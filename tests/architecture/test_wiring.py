@@ -120,15 +120,21 @@ APP = """
 def build(context):
     return Service(
         name=TIER,
-        consumes=(MEMBERS, POINTS_TOPIC),
+        consumes=(MEMBERS, POINTS_TOPIC, REWARDS),
         handled=frozenset(handlers.HANDLERS),
         ignored=handlers.IGNORED,
         reference=Reference(PROGRAMS, programs.add),
     )
 """
-HANDLERS = """
-HANDLERS = {MemberChangedV1: a, PointsGrantedV1: b, PointsClawedBackV1: b}
-IGNORED: frozenset[type[Event]] = frozenset({PointsActivatedV1, PointsExpiredV1, PointsRedeemedV1})
+OTHERS = ", ".join(
+    event.__name__
+    for topic in (topics.POINTS_TOPIC, topics.REWARDS)
+    for event in topic.events
+    if event.__name__ not in ("PointsGrantedV1", "PointsClawedBackV1", "PointsExpiredV1")
+)
+HANDLERS = f"""
+HANDLERS = {{MemberChangedV1: a, PointsGrantedV1: b, PointsClawedBackV1: b}}
+IGNORED: frozenset[type[Event]] = frozenset({{PointsExpiredV1, {OTHERS}}})
 """
 
 
@@ -143,8 +149,12 @@ def test_a_right_wiring_is_right() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ("(MEMBERS, POINTS_TOPIC)", "(MEMBERS,)", "is a consumer of loyalty.points.v1, but does not read it"),
-        ("POINTS_TOPIC)", "POINTS_TOPIC, CONTACTS)", "reads loyalty.contacts.v1, but is no consumer of it"),
+        (
+            "(MEMBERS, POINTS_TOPIC, REWARDS)",
+            "(MEMBERS, REWARDS)",
+            "is a consumer of loyalty.points.v1, but does not read it",
+        ),
+        ("REWARDS)", "REWARDS, CONTACTS)", "reads loyalty.contacts.v1, but is no consumer of it"),
         (
             "reference=Reference(PROGRAMS, programs.add),",
             "",
@@ -153,7 +163,7 @@ def test_a_right_wiring_is_right() -> None:
         ("ignored=handlers.IGNORED,", "", "neither handles nor ignores PointsExpiredV1"),
         ("PointsGrantedV1: b, ", "", "neither handles nor ignores PointsGrantedV1"),
         ("PointsExpiredV1, ", "", "neither handles nor ignores PointsExpiredV1"),
-        ("GrantedV1: b", "GrantedV1: b, RewardIssuedV1: c", "answers RewardIssuedV1, which no topic brings it"),
+        ("GrantedV1: b", "GrantedV1: b, OrderChangedV1: c", "answers OrderChangedV1, which no topic brings it"),
         ("PointsExpiredV1,", "PointsExpiredV1, MemberChangedV1,", "both handles and ignores MemberChangedV1"),
         ("handlers.HANDLERS", "handlers.IGNORED", "has a function for MemberChangedV1 that is never called"),
         ("handlers.HANDLERS", "handlers.IGNORED", "has no function for PointsActivatedV1"),

@@ -1,4 +1,4 @@
-"""What a member's tier is, since when, until when, and what is missing for the next one."""
+"""What a member's tier is, since when, until when, what is missing for the next one; and paid memberships."""
 
 from datetime import datetime
 from typing import Annotated
@@ -13,6 +13,7 @@ from shared.http import Problem
 from shared.service import Context
 
 from . import store
+from .domain.membership import Coupon, memberships_of
 from .domain.standing import Fact, held_after, intervals, points_after
 
 MemberReader = Annotated[Principal, require_member()]
@@ -45,6 +46,17 @@ class Upcoming(_View):
     valid_until: datetime | None
 
 
+class MembershipView(_View):
+    """A paid membership, held or to come, and its names by language."""
+
+    id: str
+    name: dict[str, str]
+    starts_at: datetime
+    ends_at: datetime
+    held: bool
+    """Now."""
+
+
 class StandingView(_View):
     """Where a member stands at `at`."""
 
@@ -62,6 +74,8 @@ class StandingView(_View):
     next_tier: NextTier | None
     """Nothing: this is the highest."""
     upcoming: list[Upcoming]
+    memberships: list[MembershipView]
+    """Those that have not ended, by their beginning."""
 
 
 class ChangeView(_View):
@@ -91,14 +105,14 @@ def routes(context: Context, programs: ProgramBook) -> APIRouter:
 
     @router.get("/v1/members/{member_id}/tier", summary="A member's tier, and what is missing for the next")
     async def tier(member_id: UUID, principal: MemberReader) -> StandingView:
-        facts = await context.read(lambda connection: store.read_facts(connection, principal.program_id, member_id))
-        if facts is None:
+        known = await context.read(lambda connection: store.read_facts(connection, principal.program_id, member_id))
+        if known is None:
             raise _unknown(member_id)
         now = context.clock.now()
         program = programs.in_force(principal.program_id, now)
         if program is None:
             raise Problem(409, "No program in force", f"No version of program {principal.program_id} is in force yet.")
-        return _standing(member_id, facts, program, now)
+        return _standing(member_id, *known, program, now)
 
     @router.get("/v1/members/{member_id}/tier/history", summary="Every change of a member's standing, newest first")
     async def history(
@@ -124,7 +138,9 @@ def _unknown(member_id: UUID) -> Problem:
     return Problem(404, "Unknown member", f"The program has no member {member_id}.")
 
 
-def _standing(member_id: UUID, facts: list[Fact], program: Program, now: datetime) -> StandingView:
+def _standing(
+    member_id: UUID, facts: list[Fact], coupons: list[Coupon], program: Program, now: datetime
+) -> StandingView:
     ladder = program.tiers
     standing = intervals(facts, ladder, program.time_zone)
     held = held_after(standing, now)
@@ -145,7 +161,23 @@ def _standing(member_id: UUID, facts: list[Fact], program: Program, now: datetim
             Upcoming(tier=_tier(ladder.level(item.tier_id)), starts_at=item.starts_at, valid_until=item.valid_until)
             for item in coming
         ],
+        memberships=_memberships(coupons, program, now),
     )
+
+
+def _memberships(coupons: list[Coupon], program: Program, now: datetime) -> list[MembershipView]:
+    names = {item.id: item.name for item in program.memberships}
+    return [
+        MembershipView(
+            id=item.membership_id,
+            name=names.get(item.membership_id, {"en": item.membership_id}),
+            starts_at=item.starts_at,
+            ends_at=item.ends_at,
+            held=item.starts_at <= now,
+        )
+        for item in memberships_of(coupons)
+        if item.ends_at > now
+    ]
 
 
 def _tier(level: Level) -> TierView:

@@ -3,7 +3,7 @@
 from functools import partial
 
 from contracts.program import ProgramBook
-from contracts.topics import MEMBERS, POINTS_TOPIC, PROGRAMS, TIER
+from contracts.topics import MEMBERS, POINTS_TOPIC, PROGRAMS, REWARDS, TIER
 from shared.kafka import Reference
 from shared.service import Context, Service
 
@@ -15,7 +15,7 @@ def build(context: Context) -> Service:
     programs = ProgramBook()
     return Service(
         name=TIER,
-        consumes=(MEMBERS, POINTS_TOPIC),
+        consumes=(MEMBERS, POINTS_TOPIC, REWARDS),
         process=partial(handlers.process, programs),
         handled=frozenset(handlers.HANDLERS),
         ignored=handlers.IGNORED,

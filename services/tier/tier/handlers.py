@@ -4,15 +4,29 @@ from collections.abc import Callable
 from datetime import datetime
 
 from contracts.base import Event
+from contracts.challenges import ChallengeCompletedV1, ChallengeProgressedV1
 from contracts.members import MemberChangedV1
 from contracts.points import (
+    AccountFrozenV1,
+    AccountUnfrozenV1,
+    ClaimEvent,
     PointsActivatedV1,
+    PointsAdjustedV1,
     PointsClawedBackV1,
     PointsExpiredV1,
+    PointsExpiringV1,
     PointsGrantedV1,
+    PointsHeldV1,
+    PointsImportedV1,
     PointsRedeemedV1,
+    PointsReinstatedV1,
+    PointsReleasedV1,
+    PointsReturnedV1,
+    PointsTransferredV1,
+    PointsWaivedV1,
 )
 from contracts.program import ProgramBook
+from contracts.rewards import RewardExpiredV1, RewardIssuedV1, RewardReturnedV1, RewardUsedV1
 from shared.transaction import Cause, Message, Permanent, Transaction
 
 from . import store
@@ -54,12 +68,42 @@ def _member(world: World, message: Message) -> None:
 
 def _points(world: World, message: Message) -> None:
     event = message.data
-    assert isinstance(event, PointsGrantedV1 | PointsClawedBackV1)
-    if not world.programs.known(event.program_id):
-        raise Permanent(f"program {event.program_id} does not exist")
+    assert isinstance(event, ClaimEvent)
+    _check_program(world, event)
     member = world.members[event.member_id]
     if event.base is not None and member.learn(event.base, event.sequence):
         _reassess(world, member, world.now, event.occurred_at, Cause.of(message))
+
+
+def _issued(world: World, message: Message) -> None:
+    event = message.data
+    assert isinstance(event, RewardIssuedV1)
+    if event.kind != "membership":
+        return
+    _check_program(world, event)
+    member = world.members[event.member_id]
+    try:
+        news = member.learn_coupon(event.coupon_id, lambda coupon: coupon.with_issue(event))
+    except ValueError as error:
+        raise Permanent(str(error)) from error
+    if news:
+        _reassess(world, member, world.now, event.issued_at, Cause.of(message))
+
+
+def _returned(world: World, message: Message) -> None:
+    event = message.data
+    assert isinstance(event, RewardReturnedV1)
+    if event.kind != "membership":
+        return
+    _check_program(world, event)
+    member = world.members[event.member_id]
+    if member.learn_coupon(event.coupon_id, lambda coupon: coupon.with_return(event)):
+        _reassess(world, member, world.now, event.returned_at, Cause.of(message))
+
+
+def _check_program(world: World, event: Event) -> None:
+    if not world.programs.known(event.program_id):
+        raise Permanent(f"program {event.program_id} does not exist")
 
 
 def _reassess(world: World, member: Member, now: datetime, occurred_at: datetime | None, cause: Cause) -> None:
@@ -74,5 +118,28 @@ HANDLERS: dict[type[Event], Callable[[World, Message], None]] = {
     MemberChangedV1: _member,
     PointsGrantedV1: _points,
     PointsClawedBackV1: _points,
+    PointsImportedV1: _points,
+    RewardIssuedV1: _issued,
+    RewardReturnedV1: _returned,
 }
-IGNORED: frozenset[type[Event]] = frozenset({PointsActivatedV1, PointsExpiredV1, PointsRedeemedV1})
+IGNORED: frozenset[type[Event]] = frozenset(
+    {
+        PointsActivatedV1,
+        PointsExpiringV1,
+        PointsExpiredV1,
+        PointsReinstatedV1,
+        PointsWaivedV1,
+        PointsAdjustedV1,
+        PointsTransferredV1,
+        PointsHeldV1,
+        PointsReleasedV1,
+        PointsRedeemedV1,
+        PointsReturnedV1,
+        AccountFrozenV1,
+        AccountUnfrozenV1,
+        ChallengeProgressedV1,
+        ChallengeCompletedV1,
+        RewardUsedV1,
+        RewardExpiredV1,
+    }
+)

@@ -11,17 +11,19 @@ from pydantic import TypeAdapter
 from contracts.ids import derived_id
 from contracts.points import BaseStep
 from contracts.program import ProgramBook
-from contracts.tiers import StandingChangedV1, StandingInterval
+from contracts.tiers import MembershipInterval, StandingChangedV1, StandingInterval
 from shared.transaction import Cause, Message, Transaction
 
 from .domain.member import Member
+from .domain.membership import Coupon, Issue, Return
 from .domain.standing import Fact
 
 _INTERVALS = TypeAdapter(tuple[StandingInterval, ...])
 _STEPS = TypeAdapter(tuple[BaseStep, ...])
+_MEMBERSHIPS = TypeAdapter(tuple[MembershipInterval, ...])
 _MEMBER = (
-    "member_id, program_id, partition, profile_version, status, program_version, version, intervals, tier_id,"
-    " evaluated_at, next_change_at"
+    "member_id, program_id, partition, profile_version, status, program_version, version, intervals, memberships,"
+    " tier_id, evaluated_at, next_change_at"
 )
 
 
@@ -83,7 +85,11 @@ async def _locked(tx: Transaction, programs: ProgramBook, ids: list[UUID]) -> Wo
     )
     tx.mark_locked(ids)
     facts = await _facts(tx.connection, ids)
-    members = {row["member_id"]: _member(row, facts[row["member_id"]]) for row in rows}
+    coupons = await _coupons(tx.connection, ids)
+    members = {
+        member_id: _member(row, facts[member_id], coupons[member_id])
+        for member_id, row in ((row["member_id"], row) for row in rows)
+    }
     return World(programs, tx.now, members)
 
 
@@ -100,9 +106,25 @@ async def _facts(connection: asyncpg.Connection, ids: list[UUID]) -> dict[UUID, 
     return facts
 
 
-def _member(row: asyncpg.Record, facts: dict[str, Fact]) -> Member:
+async def _coupons(connection: asyncpg.Connection, ids: list[UUID]) -> dict[UUID, dict[UUID, Coupon]]:
+    rows = await connection.fetch(
+        """SELECT member_id, coupon_id, membership_id, days, issued_at, returned_at, returned_points, void
+           FROM membership_coupons WHERE member_id = ANY($1::uuid[])""",
+        ids,
+    )
+    coupons: dict[UUID, dict[UUID, Coupon]] = defaultdict(dict)
+    for member_id, coupon_id, membership_id, days, issued_at, returned_at, points, void in rows:
+        issue = Issue(membership_id, days, issued_at) if issued_at else None
+        returned = Return(returned_at, points, void) if returned_at else None
+        coupons[member_id][coupon_id] = Coupon(coupon_id, issue, returned)
+    return coupons
+
+
+def _member(row: asyncpg.Record, facts: dict[str, Fact], coupons: dict[UUID, Coupon]) -> Member:
     columns = dict(row)
-    return Member(**columns | {"intervals": _INTERVALS.validate_json(columns["intervals"])}, facts=facts)
+    columns["intervals"] = _INTERVALS.validate_json(columns["intervals"])
+    columns["memberships"] = _MEMBERSHIPS.validate_json(columns["memberships"])
+    return Member(**columns, facts=facts, coupons=coupons)
 
 
 async def save(tx: Transaction, world: World) -> None:
@@ -113,6 +135,9 @@ async def save(tx: Transaction, world: World) -> None:
     facts = [(member, fact) for member in world.members.values() for fact in member.changed_facts.values()]
     if facts:
         await _save_facts(tx, facts)
+    coupons = [(member, coupon) for member in world.members.values() for coupon in member.changed_coupons.values()]
+    if coupons:
+        await _save_coupons(tx, coupons)
     if world.announced:
         await _save_changes(tx, [(event, member.program_version) for event, member, _ in world.announced])
     for event, _, cause in world.announced:
@@ -124,11 +149,12 @@ async def _save_members(tx: Transaction, changed: list[Member]) -> None:
     await tx.connection.execute(
         """UPDATE members m SET profile_version = n.profile_version, status = n.status,
                program_version = n.program_version, version = n.version, intervals = n.intervals::jsonb,
-               tier_id = n.tier_id, evaluated_at = n.evaluated_at, next_change_at = n.next_change_at
+               memberships = n.memberships::jsonb, tier_id = n.tier_id,
+               evaluated_at = n.evaluated_at, next_change_at = n.next_change_at
            FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::int[], $5::bigint[], $6::text[], $7::text[],
-               $8::timestamptz[], $9::timestamptz[])
-               n (member_id, profile_version, status, program_version, version, intervals, tier_id, evaluated_at,
-                  next_change_at)
+               $8::text[], $9::timestamptz[], $10::timestamptz[])
+               n (member_id, profile_version, status, program_version, version, intervals, memberships, tier_id,
+                  evaluated_at, next_change_at)
            WHERE m.member_id = n.member_id""",
         [one.member_id for one in changed],
         [one.profile_version for one in changed],
@@ -136,6 +162,7 @@ async def _save_members(tx: Transaction, changed: list[Member]) -> None:
         [one.program_version for one in changed],
         [one.version for one in changed],
         [_INTERVALS.dump_json(one.intervals).decode() for one in changed],
+        [_MEMBERSHIPS.dump_json(one.memberships).decode() for one in changed],
         [one.tier_id for one in changed],
         [one.evaluated_at for one in changed],
         [one.next_change_at for one in changed],
@@ -160,6 +187,26 @@ async def _save_facts(tx: Transaction, facts: list[tuple[Member, Fact]]) -> None
     )
 
 
+async def _save_coupons(tx: Transaction, coupons: list[tuple[Member, Coupon]]) -> None:
+    await tx.connection.execute(
+        """INSERT INTO membership_coupons
+               (member_id, coupon_id, membership_id, days, issued_at, returned_at, returned_points, void)
+           SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::int[], $5::timestamptz[], $6::timestamptz[],
+               $7::bigint[], $8::boolean[])
+           ON CONFLICT (member_id, coupon_id) DO UPDATE SET membership_id = excluded.membership_id,
+               days = excluded.days, issued_at = excluded.issued_at, returned_at = excluded.returned_at,
+               returned_points = excluded.returned_points, void = excluded.void""",
+        [member.member_id for member, _ in coupons],
+        [coupon.coupon_id for _, coupon in coupons],
+        [coupon.issue.membership_id if coupon.issue else None for _, coupon in coupons],
+        [coupon.issue.days if coupon.issue else None for _, coupon in coupons],
+        [coupon.issue.at if coupon.issue else None for _, coupon in coupons],
+        [coupon.returned.at if coupon.returned else None for _, coupon in coupons],
+        [coupon.returned.points if coupon.returned else None for _, coupon in coupons],
+        [coupon.returned.void if coupon.returned else None for _, coupon in coupons],
+    )
+
+
 async def _save_changes(tx: Transaction, changes: list[tuple[StandingChangedV1, int]]) -> None:
     await tx.connection.execute(
         """INSERT INTO standing_changes (member_id, version, program_version, change, from_tier_id, to_tier_id,
@@ -178,11 +225,15 @@ async def _save_changes(tx: Transaction, changes: list[tuple[StandingChangedV1, 
     )
 
 
-async def read_facts(connection: asyncpg.Connection, program_id: str, member_id: UUID) -> list[Fact] | None:
-    """What each order of a member counts for; None when the program has no such member."""
+async def read_facts(
+    connection: asyncpg.Connection, program_id: str, member_id: UUID
+) -> tuple[list[Fact], list[Coupon]] | None:
+    """What each order of a member counts for, and the coupons for memberships; None without such a member."""
     if not await _exists(connection, program_id, member_id):
         return None
-    return list((await _facts(connection, [member_id]))[member_id].values())
+    facts = (await _facts(connection, [member_id]))[member_id]
+    coupons = (await _coupons(connection, [member_id]))[member_id]
+    return list(facts.values()), list(coupons.values())
 
 
 async def read_changes(

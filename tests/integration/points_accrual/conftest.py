@@ -30,5 +30,7 @@ async def service(database: str, *programs: Program) -> AsyncIterator[Harness]:
     events = [published(item) for item in programs or (program(),)]
     async with harness(build, database, MIGRATIONS, name="points-accrual", now=NOW, reference=events) as running:
         async with running.context.pool.acquire() as connection:
-            await connection.execute("TRUNCATE accounts, claims, transfers, coupons, coupon_codes, uses, seeds, draws, outbox CASCADE")
+            await connection.execute(
+                "TRUNCATE accounts, claims, transfers, coupons, coupon_codes, uses, seeds, draws, outbox CASCADE"
+            )
         yield running

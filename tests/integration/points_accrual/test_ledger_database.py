@@ -205,7 +205,9 @@ async def test_clawbacks_reach_other_lots_and_come_back(ledger: Harness) -> None
     assert await buckets(ledger) == (0, 400, 0)
     async with ledger.context.pool.acquire() as connection:
         lots = await connection.fetch("SELECT claim_id, remaining FROM lots ORDER BY claim_id")
-    assert [tuple(lot) for lot in lots] == [(f"shop:{n}", points) for n, points in enumerate((0, 100, 100, 100, 100), start=1)]
+    assert [tuple(lot) for lot in lots] == [
+        (f"shop:{n}", points) for n, points in enumerate((0, 100, 100, 100, 100), start=1)
+    ]
 
 
 async def test_an_event_that_can_never_be_applied_changes_nothing(ledger: Harness) -> None:
@@ -246,8 +248,8 @@ async def test_a_decision_keeps_its_input_and_what_was_pinned(ledger: Harness) -
     await ledger.deliver(enrolled(), standing(interval("silver", T0 - DAY), version=4), order())
     async with ledger.context.pool.acquire() as connection:
         row = await connection.fetchrow(
-            "SELECT decision_key, kind, input::jsonb ->> 'order_id' AS order_id, pinned ->> 'program_version' AS version"
-            " FROM decisions ORDER BY sequence DESC LIMIT 1"
+            "SELECT decision_key, kind, input::jsonb ->> 'order_id' AS order_id,"
+            " pinned ->> 'program_version' AS version FROM decisions ORDER BY sequence DESC LIMIT 1"
         )
     assert row is not None
     assert tuple(row) == ("order:shop:1:1", "order", "1", "1")

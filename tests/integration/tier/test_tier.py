@@ -10,17 +10,26 @@ import pytest
 import tier
 from contracts.base import Event
 from contracts.members import MemberChangedV1
-from contracts.points import Balances, Cause, OrderBase, OrderRef, PointsClawedBackV1, PointsGrantedV1
+from contracts.points import (
+    Balances,
+    Cause,
+    ClaimEvent,
+    ClaimKind,
+    OrderBase,
+    OrderRef,
+    PointsClawedBackV1,
+    PointsGrantedV1,
+    PointsImportedV1,
+)
 from contracts.tiers import StandingChangedV1
 from shared.testing import Harness, harness
 from shared.transaction import Permanent
-from tests.unit.tier.samples import DAY, LADDER, fact, program, published
+from tests.unit.tier.samples import DAY, LADDER, MEMBER, fact, issued, program, published, returned
 from tier.app import build
 from tier.domain.standing import Fact
 
 MIGRATIONS = Path(tier.__file__).parent / "migrations"
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
-MEMBER = UUID("00000000-0000-4000-8000-000000000001")
 pytestmark = pytest.mark.integration
 
 
@@ -37,9 +46,17 @@ def profile(member_id: UUID = MEMBER, *, version: int = 1, status: str = "member
     )  # fmt: skip
 
 
-def points(one: Fact, member_id: UUID = MEMBER, *, back: bool = False, program_id: str = "aurora") -> Event:
+def points(
+    one: Fact,
+    member_id: UUID = MEMBER,
+    *,
+    back: bool = False,
+    program_id: str = "aurora",
+    of: type[ClaimEvent] | None = None,
+    kind: ClaimKind = "order",
+) -> Event:
     ref = OrderRef(source=one.source, order_id=one.order_id, revision=one.revision, placed_at=one.placed_at)
-    return (PointsClawedBackV1 if back else PointsGrantedV1)(
+    return (of or (PointsClawedBackV1 if back else PointsGrantedV1))(
         program_id=program_id,
         member_id=member_id,
         program_version=1,
@@ -52,6 +69,8 @@ def points(one: Fact, member_id: UUID = MEMBER, *, back: bool = False, program_i
         transfers=(),
         points=0,
         balances=Balances(pending=0, active=0, held=0, deficit=0),
+        claim_kind=kind,
+        claim_id=one.key,
         base=OrderBase(order=ref, steps=one.steps),
     )
 
@@ -114,6 +133,64 @@ async def test_any_order_and_batches_end_with_the_same_intervals(service: Harnes
     body = await get(service)
     assert body["tier"] == {"id": "silver", "name": {"en": "silver"}}
     assert body["tier_points"] == 260
+
+
+async def test_tier_points_of_an_earlier_program_count(service: Harness) -> None:
+    opening = points(fact("old", NOW - 30 * DAY, 250), of=PointsImportedV1, kind="import")
+    await service.deliver(opening, points(fact("1", NOW, 60, sequence=2)))
+    assert [(event.change, event.to_tier_id) for event in await standings(service)] == [
+        ("upgraded", "silver"),
+        ("upgraded", "gold"),
+    ]
+    body = await get(service)
+    assert body["tier_points"] == 310
+
+
+async def test_a_membership_is_announced_and_shown(service: Harness) -> None:
+    message = service.message(issued(1, NOW - DAY, 90))
+    await service.deliver(profile(), points(fact("1", NOW - 2 * DAY, 150)), message)
+    first, second = await service.outbox()
+    assert isinstance(first[1], StandingChangedV1)
+    assert isinstance(second[1], StandingChangedV1)
+    assert first[1].memberships == ()
+    assert (second[1].version, second[1].change, second[1].to_tier_id) == (2, "unchanged", "silver")
+    assert [(item.membership_id, item.ends_at) for item in second[1].memberships] == [("plus", NOW + 89 * DAY)]
+    assert second[0].causation_id == str(message.envelope.id)
+    await service.deliver(message, issued(1, NOW - DAY, 90), issued(2, NOW, 30))
+    (event,) = await standings(service)
+    assert [item.starts_at for item in event.memberships] == [NOW - DAY, NOW + 89 * DAY]
+    body = await get(service)
+    assert body["memberships"] == [
+        {"id": "plus", "name": {"en": "Plus"}, "starts_at": "2026-11-22T12:00:00Z",
+         "ends_at": "2027-02-20T12:00:00Z", "held": True},
+        {"id": "plus", "name": {"en": "Plus"}, "starts_at": "2027-02-20T12:00:00Z",
+         "ends_at": "2027-03-22T12:00:00Z", "held": False},
+    ]  # fmt: skip
+    service.clock.at = NOW + 100 * DAY
+    assert [item["held"] for item in (await get(service))["memberships"]] == [True]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("split", [1, 2, 5])
+async def test_memberships_in_any_order_of_deliveries(service: Harness, split: int) -> None:
+    mixed: list[Event] = [returned(1, NOW), issued(2, NOW - DAY), issued(1, NOW - 3 * DAY), returned(1, NOW), profile()]
+    for start in range(0, len(mixed), split):
+        await service.deliver(*mixed[start : start + split])
+    last = (await standings(service))[-1]
+    assert [(item.starts_at, item.ends_at) for item in last.memberships] == [
+        (NOW - 3 * DAY, NOW),
+        (NOW, NOW + 30 * DAY),
+    ]
+    assert last.occurred_at in (NOW, NOW - DAY, NOW - 3 * DAY)
+
+
+async def test_other_rewards_are_no_memberships(service: Harness) -> None:
+    other = {"kind": "money_off", "membership_id": None, "membership_days": None, "code": "ABC"}
+    await service.deliver(
+        issued(1, NOW).model_copy(update=other), returned(1, NOW).model_copy(update={"kind": "money_off"})
+    )
+    assert await service.outbox() == []
+    with pytest.raises(Permanent, match="names none"):
+        await service.deliver(issued(2, NOW).model_copy(update={"membership_id": None}))
 
 
 async def test_the_sweeper_announces_what_has_come_true(service: Harness) -> None:

@@ -36,7 +36,7 @@ def program(
     zone: str = "UTC", currency: str = "EUR", codes: str = "generated", program_id: str = "aurora",
     pending_days: int = 14, validity_months: int | None = 12, rest: dict[str, Any] | None = None, **earning: Any,
 ) -> Program:  # fmt: skip
-    """A program with three tiers and a coupon; `rest` replaces parts of the document."""
+    """A program with three tiers and a coupon; `rest` replaces parts of the document, `earning` of the earning."""
     earning.setdefault("pending", {"days": pending_days})
     earning.setdefault("expiry", {"months": validity_months})
     ladder = {"basic": "1", "silver": "1.25", "gold": "1.5"}

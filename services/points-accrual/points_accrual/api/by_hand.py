@@ -68,6 +68,8 @@ class HouseholdRequest(Body):
 def add_routes(router: APIRouter, context: Context, programs: ProgramBook) -> None:
     """Changes by hand."""
     _add_adjustments(router, context, programs)
+    _add_approvals(router, context, programs)
+    _add_freezing(router, context, programs)
     _add_lots(router, context, programs)
     _add_households(router, context, programs)
 
@@ -97,6 +99,8 @@ def _add_adjustments(router: APIRouter, context: Context, programs: ProgramBook)
             )
         )  # fmt: skip
 
+
+def _add_approvals(router: APIRouter, context: Context, programs: ProgramBook) -> None:
     @router.get("/approvals", tags=["by hand"], summary="Adjustments that wait for a second person")
     async def get_approvals(
         principal: Admin, after: UUID | None = None, limit: Annotated[int, Query(ge=1, le=200)] = 50
@@ -176,21 +180,26 @@ def _view(item: store.Approval) -> ApprovalView:
     )  # fmt: skip
 
 
-def _add_lots(router: APIRouter, context: Context, programs: ProgramBook) -> None:
-    async def act(principal: Principal, member_id: UUID, kind: str, command: Any, key: str, how: Any) -> Done:
-        everything = store.Need((member_id,), all_lots=True, counts=kind == "import")
-        return Done(
-            **await run(
-                context, programs, principal.program_id, member_id, kind, command, key, how, lambda _: everything
-            )
-        )  # fmt: skip
+async def _change(
+    context: Context, programs: ProgramBook, principal: Principal, member_id: UUID, kind: str, command: Any, key: str,
+    how: Any,
+) -> Done:  # fmt: skip
+    """A change that may touch any lot of the account."""
+    everything = store.Need((member_id,), all_lots=True, counts=kind == "import")
+    return Done(
+        **await run(context, programs, principal.program_id, member_id, kind, command, key, how, lambda _: everything)
+    )
 
+
+def _add_freezing(router: APIRouter, context: Context, programs: ProgramBook) -> None:
     @router.post("/members/{member_id}/freeze", responses=_REFUSALS, tags=["by hand"], summary="Let no points be spent")
     async def post_freeze(
         member_id: UUID, principal: Admin, body: ReasonRequest, idempotency_key: IdempotencyKey
     ) -> Done:
         command = commands.Freeze(actor=principal.subject, reason=body.reason)
-        return await act(principal, member_id, "freeze", command, idempotency_key, adjusting.freeze)
+        return await _change(
+            context, programs, principal, member_id, "freeze", command, idempotency_key, adjusting.freeze
+        )
 
     @router.post(
         "/members/{member_id}/unfreeze", responses=_REFUSALS, tags=["by hand"], summary="Let points be spent again"
@@ -199,7 +208,13 @@ def _add_lots(router: APIRouter, context: Context, programs: ProgramBook) -> Non
         member_id: UUID, principal: Admin, body: ReasonRequest, idempotency_key: IdempotencyKey
     ) -> Done:
         command = commands.Unfreeze(actor=principal.subject, reason=body.reason)
-        return await act(principal, member_id, "unfreeze", command, idempotency_key, adjusting.freeze)
+        return await _change(
+            context, programs, principal, member_id, "unfreeze", command, idempotency_key, adjusting.freeze
+        )
+
+
+def _add_lots(router: APIRouter, context: Context, programs: ProgramBook) -> None:
+    act = partial(_change, context, programs)
 
     @router.post(
         "/members/{member_id}/extensions", status_code=201, responses=_REFUSALS, tags=["by hand"],

@@ -59,7 +59,12 @@ class Causes(View):
 
 def add_routes(router: APIRouter, context: Context, programs: ProgramBook) -> None:
     """Rewards, pools and causes."""
+    _add_rewards(router, context, programs)
+    _add_pools(router, context, programs)
+    _add_causes(router, context, programs)
 
+
+def _add_rewards(router: APIRouter, context: Context, programs: ProgramBook) -> None:
     @router.get("/rewards", tags=["rewards"], responses=problems(), summary="What points can be spent on now")
     async def get_rewards(principal: Annotated[Principal, require("store", "admin", "member")]) -> Catalogue:
         context.require_current()
@@ -93,6 +98,8 @@ def add_routes(router: APIRouter, context: Context, programs: ProgramBook) -> No
         items = availability(program, member, account, now, used, lambda reward_id: pools.get(reward_id, 0))
         return [Availability(**item) for item in items]
 
+
+def _add_pools(router: APIRouter, context: Context, programs: ProgramBook) -> None:
     @router.post(
         "/rewards/{reward_id}/codes", status_code=201, tags=["rewards"], summary="Add codes to a reward's pool",
         responses=problems(status_404="No such reward."),
@@ -113,6 +120,8 @@ def add_routes(router: APIRouter, context: Context, programs: ProgramBook) -> No
         except ValueError as error:
             raise Problem(422, "Invalid code", str(error)) from error
 
+
+def _add_causes(router: APIRouter, context: Context, programs: ProgramBook) -> None:
     @router.get("/causes", tags=["rewards"], responses=problems(), summary="What members gave to each cause so far")
     async def get_causes(principal: Annotated[Principal, require("store", "admin", "member")]) -> Causes:
         program = programs.in_force(principal.program_id, context.clock.now())

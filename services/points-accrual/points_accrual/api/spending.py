@@ -75,7 +75,12 @@ class Sent(Body):
 
 def add_routes(router: APIRouter, context: Context, programs: ProgramBook) -> None:
     """Redemptions and gifts."""
+    _add_redemptions(router, context, programs)
+    _add_steps(router, context, programs)
+    _add_transfers(router, context, programs)
 
+
+def _add_redemptions(router: APIRouter, context: Context, programs: ProgramBook) -> None:
     @router.post(
         "/members/{member_id}/redemptions", status_code=201, responses=_REFUSALS, tags=["spending"],
         summary="Spend points on a reward, or hold them for it",
@@ -88,6 +93,10 @@ def add_routes(router: APIRouter, context: Context, programs: ProgramBook) -> No
         return await run(  # type: ignore[no-any-return]
             context, programs, principal.program_id, member_id, "redeem", command, idempotency_key, redeem, need
         )
+
+
+def _add_steps(router: APIRouter, context: Context, programs: ProgramBook) -> None:
+    """What follows a hold or a redemption."""
 
     @router.post(
         "/members/{member_id}/redemptions/{coupon_id}/capture", responses=_REFUSALS, tags=["spending"],
@@ -119,6 +128,8 @@ def add_routes(router: APIRouter, context: Context, programs: ProgramBook) -> No
         command = Reverse(coupon_id=coupon_id, points=body.points)
         return await _on_coupon(context, programs, principal, member_id, "reverse", command, idempotency_key, reverse)
 
+
+def _add_transfers(router: APIRouter, context: Context, programs: ProgramBook) -> None:
     @router.post(
         "/members/{member_id}/transfers", status_code=201, responses=_REFUSALS, tags=["spending"],
         summary="Give points to another member",

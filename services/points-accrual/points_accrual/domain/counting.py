@@ -17,7 +17,7 @@ def order_counts(purchase: Purchase, situation: Situation) -> Counts:
     for goal_id, goal in purchase.book.goals.items():
         if goal.challenge.activity is not None or failing(goal.tests, situation):
             continue
-        now = purchase.now(goal.basis)
+        now = purchase.current(goal.basis)
         fitting = [
             place for place, line in enumerate(purchase.order.lines)
             if now.lines[place] and (goal.fits is None or goal.fits(line))

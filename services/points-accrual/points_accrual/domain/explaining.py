@@ -29,7 +29,7 @@ def explain_order(claim: Claim, member: Member, book: Rulebook, lots: list[Lot])
     }
     rules = []
     for giver in [*book.rules, *book.campaigns]:
-        placed, now = purchase.placed(giver.basis), purchase.now(giver.basis)
+        placed, now = purchase.placed(giver.basis), purchase.current(giver.basis)
         reason = verdict.reason if not verdict.wanted else why_not_order(giver, purchase, situation)
         rules.append(
             _rule(giver.id, giver.kind, reason, pieces.get(giver.id, 0), verdict, claim, book)

@@ -154,14 +154,15 @@ class Rulebook:
         return "" if ceiling.per == "program" else period(at, ceiling.per, self.zone)
 
 
-_COMPILED: dict[int, Rulebook] = {}
+_COMPILED: dict[tuple[str, int], Rulebook] = {}
 
 
 def rulebook(program: Program) -> Rulebook:
     """The compiled program; compiled when it is first asked for. Versions are few, and live as long as the process."""
-    found = _COMPILED.get(id(program))
+    key = program.id, program.version
+    found = _COMPILED.get(key)
     if found is None or found.program is not program:
-        found = _COMPILED[id(program)] = _compile(program)
+        found = _COMPILED[key] = _compile(program)
     return found
 
 

@@ -38,7 +38,7 @@ class Purchase:
             self._placed[basis] = counted(self.order, self.book.bases[basis])
         return self._placed[basis]
 
-    def now(self, basis: int) -> Counted:
+    def current(self, basis: int) -> Counted:
         """What counts as it stands."""
         if not self.back and not self.gone:
             return self.placed(basis)
@@ -92,7 +92,7 @@ class Applies:
 def applies(giver: Giver, purchase: Purchase) -> Applies | str:
     """Whether a rule applies to the order as placed, or why not."""
     lines, fits = purchase.order.lines, giver.fits
-    placed, now = purchase.placed(giver.basis), purchase.now(giver.basis)
+    placed, now = purchase.placed(giver.basis), purchase.current(giver.basis)
     fitting = range(len(lines)) if fits is None else [place for place, line in enumerate(lines) if fits(line)]
     if not fitting and not (fits is None and placed.beyond):
         return "no_line_fits"
@@ -112,7 +112,7 @@ def applies(giver: Giver, purchase: Purchase) -> Applies | str:
 def cells_of(giver: Giver, purchase: Purchase, found: Applies) -> Cells:
     """What a rule that applies gives to each line and to the whole, as the order stands."""
     lines = purchase.order.lines
-    placed, now = purchase.placed(giver.basis), purchase.now(giver.basis)
+    placed, now = purchase.placed(giver.basis), purchase.current(giver.basis)
     cells: Cells = [0] * (len(lines) + 1)
     if not found.met and giver.cliff == "recheck":
         return cells

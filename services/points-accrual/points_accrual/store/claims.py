@@ -23,7 +23,10 @@ from .rows import CLAIMS, columns, to_claim, to_counts
 
 CLAIMS_MAX = 500
 """Claims that one transaction judges again besides those of its batch."""
-_KEYS = "JOIN unnest($1::text[], $2::text[], $3::text[]) AS k (p, k, i) ON (c.program_id, c.kind, c.claim_id) = (k.p, k.k, k.i)"
+_KEYS = (
+    "JOIN unnest($1::text[], $2::text[], $3::text[]) AS k (p, k, i)"
+    " ON (c.program_id, c.kind, c.claim_id) = (k.p, k.k, k.i)"
+)
 
 
 def key_of(event: OrderChangedV1 | ActivityRecordedV1) -> ClaimKey:

@@ -1,5 +1,6 @@
 """One member's standing as last announced, and what a new fact or the passing of time changes in it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -7,8 +8,9 @@ from uuid import UUID
 
 from contracts.points import OrderBase
 from contracts.program import Program, ProgramBook, Tiers
-from contracts.tiers import StandingChangedV1, StandingInterval
+from contracts.tiers import MembershipInterval, StandingChangedV1, StandingInterval
 
+from .membership import Coupon, memberships_of
 from .standing import Fact, held_after, intervals, next_change_after, points_after
 
 Change = Literal["upgraded", "downgraded", "unchanged"]
@@ -27,14 +29,17 @@ class Member:
     """The version whose ladder the standing was last held against; 0: none yet."""
     version: int = 0
     intervals: tuple[StandingInterval, ...] = ()
+    memberships: tuple[MembershipInterval, ...] = ()
     tier_id: str | None = None
     """The tier last announced; None is the lowest, never left so far."""
     evaluated_at: datetime | None = None
     next_change_at: datetime | None = None
     facts: dict[str, Fact] = field(default_factory=dict)
+    coupons: dict[UUID, Coupon] = field(default_factory=dict)
     changed: bool = False
-    """Whether this batch changed the row, and below which of the facts."""
+    """Whether this batch changed the row, and below which of the facts and coupons."""
     changed_facts: dict[str, Fact] = field(default_factory=dict)
+    changed_coupons: dict[UUID, Coupon] = field(default_factory=dict)
 
     def learn(self, base: OrderBase, sequence: int) -> bool:
         """Keep what an order counts for, unless something newer is known. Returns whether it was news."""
@@ -43,6 +48,15 @@ class Member:
         if not fact.newer_than(self.facts.get(fact.key)):
             return False
         self.facts[fact.key] = self.changed_facts[fact.key] = fact
+        return True
+
+    def learn_coupon(self, coupon_id: UUID, add: Callable[[Coupon], Coupon]) -> bool:
+        """Keep what is told of a coupon for a membership. Returns whether it was news."""
+        known = self.coupons.get(coupon_id, Coupon(coupon_id))
+        coupon = add(known)
+        if coupon == known:
+            return False
+        self.coupons[coupon_id] = self.changed_coupons[coupon_id] = coupon
         return True
 
     def reassess(
@@ -56,9 +70,11 @@ class Member:
         standing = intervals(self.facts.values(), program.tiers, program.time_zone)
         held = held_after(standing, now)
         old_tier, new_tier = self.tier_id, held.tier_id if held else None
-        told = standing != self.intervals or new_tier != old_tier
+        memberships = memberships_of(self.coupons.values())
+        told = standing != self.intervals or new_tier != old_tier or memberships != self.memberships
         change = self._change(programs, program.tiers, new_tier)
         self.intervals, self.tier_id, self.evaluated_at = standing, new_tier, now
+        self.memberships = memberships
         self.next_change_at = next_change_after(standing, now)
         self.program_version = program.version
         self.changed = True
@@ -71,6 +87,7 @@ class Member:
             member_id=self.member_id,
             version=self.version,
             intervals=standing,
+            memberships=memberships,
             change=change,
             from_tier_id=old_tier or lowest,
             to_tier_id=new_tier or lowest,
