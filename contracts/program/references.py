@@ -97,7 +97,8 @@ def _spending(program: Program) -> Iterator[Fault]:
     tiers, rewards = {level.id for level in program.tiers.levels}, {reward.id for reward in program.rewards}
     for place, reward in enumerate(program.rewards):
         path: Path = ("rewards", place)
-        yield from _each((*path, "cost_by_tier"), reward.cost_by_tier, tiers, "tiers.levels")
+        for tier in reward.cost_by_tier:
+            yield from _known((*path, "cost_by_tier", tier), tier, tiers, "tiers.levels")
         if isinstance(reward, MembershipReward):
             known = {item.id for item in program.memberships}
             yield from _known((*path, "membership"), reward.membership, known, "memberships")

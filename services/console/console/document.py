@@ -1,44 +1,20 @@
 """Reads a program from YAML, and says what is wrong with line, field and a way to mend it."""
 
-import difflib
-from dataclasses import dataclass
-from typing import Any, get_args
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import AwareDatetime, ValidationError
 
 from contracts.program import Program
 
+from .findings import Finding, dotted, findings_of
+from .shape import Path, type_at
+
 BYTES_MAX = 1024 * 1024
 DEPTH_MAX = 20
-Path = tuple[str | int, ...]
-
-_HINTS = {
-    "timezone_aware": "write the offset too, as in 2026-12-01T00:00:00Z",
-    "datetime_from_date_parsing": "write a moment with its offset, as in 2026-12-01T00:00:00Z",
-    "datetime_parsing": "write a moment with its offset, as in 2026-12-01T00:00:00Z",
-    "int_parsing": "write a whole number without separators, such as 2000",
-    "decimal_parsing": "write a number with a point, such as 1.25",
-}
-_PATTERNS = {
-    "^[A-Z]{3}$": "a currency is three capital letters, such as USD",
-    "^[a-z]{2}$": "a language is two small letters, such as en",
-    "^[a-z0-9][a-z0-9-]{0,62}$": "use small letters, digits and hyphens, as in five-off",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something wrong in the file. `field` is dotted, with the position in a list from 0; empty for the whole file."""
-
-    line: int
-    field: str
-    message: str
-    hint: str | None = None
-
-    def __str__(self) -> str:
-        where = f"line {self.line}" + (f", {self.field}" if self.field else "")
-        return f"{where}: {self.message}" + (f" ({self.hint})" if self.hint else "")
 
 
 class _UnreadableError(Exception):
@@ -47,8 +23,23 @@ class _UnreadableError(Exception):
         self.finding = Finding(line, "", message, hint)
 
 
+@dataclass(slots=True)
+class Reading:
+    """What a file says: the program, or everything that is wrong with it; and the line of each of its places."""
+
+    program: Program | None = None
+    findings: list[Finding] = field(default_factory=list)
+    lines: dict[Path, int] = field(default_factory=dict)
+
+
 def check(text: str) -> tuple[Program | None, list[Finding]]:
-    """The program, or None with everything that is wrong, in the order of the file.
+    """The program, or None with everything that is wrong, in the order of the file."""
+    reading = read(text)
+    return reading.program, reading.findings
+
+
+def read(text: str) -> Reading:
+    """Read a file.
 
     Scalars are taken as text and read by the type of their field. So decimals stay exact, and YAML's own ideas of `on`,
     `no`, `010` or `12:30` never come in.
@@ -57,15 +48,37 @@ def check(text: str) -> tuple[Program | None, list[Finding]]:
         reader = _Reader()
         document = reader.plain(_compose(text), ())
     except _UnreadableError as error:
-        return None, [error.finding]
-    if reader.findings:
-        return None, reader.findings
+        return Reading(findings=[error.finding])
+    findings = reader.findings or [_no_time(path, reader.lines[path], value) for path, value in _numbers(document)]
+    if findings:
+        return Reading(findings=findings)
     try:
-        return Program.model_validate(document), []
+        return Reading(Program.model_validate(document), lines=reader.lines)
     except ValidationError as error:
-        errors: list[dict[str, Any]] = [dict(item) for item in error.errors(include_url=False)]
-        findings = {_finding(item, reader.lines) for item in errors if not _follows(item, errors)}
-        return None, sorted(findings, key=lambda one: (one.line, one.field))
+        return Reading(findings=findings_of(error.errors(include_url=False), reader.lines), lines=reader.lines)
+
+
+def _numbers(document: Any) -> Iterator[tuple[Path, str]]:
+    """Plain numbers where a day or a moment belongs: they would be read as seconds since 1970."""
+    for path, value in _scalars(document, ()):
+        if value.lstrip("-").replace(".", "", 1).isdigit() and type_at(path, document) in _TIMES:
+            yield path, value
+
+
+_TIMES = (AwareDatetime, date, date | None)
+
+
+def _no_time(path: Path, line: int, value: str) -> Finding:
+    hint = "write it as in 2026-12-31; a moment as in 2026-12-01T00:00:00Z"
+    return Finding(line, dotted(path), f"{value!r} is no day or moment", hint)
+
+
+def _scalars(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
+    if isinstance(value, str):
+        yield path, value
+    elif value is not None:
+        for part, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _scalars(item, (*path, part))
 
 
 def _compose(text: str) -> yaml.Node:
@@ -116,72 +129,12 @@ class _Reader:
         for key, value in node.value:
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode):
-                self.findings.append(Finding(line, _dotted(path), "the name of a field must be a plain word"))
+                self.findings.append(Finding(line, dotted(path), "the name of a field must be a plain word"))
             elif key.value in values:
                 first = self.lines[(*path, key.value)]
-                field = _dotted((*path, key.value))
+                field = dotted((*path, key.value))
                 self.findings.append(Finding(line, field, f"is here twice, first in line {first}", "keep one"))
             else:
                 self.lines[(*path, key.value)] = line
                 values[key.value] = self.plain(value, (*path, key.value))
         return values
-
-
-def _dotted(path: Path) -> str:
-    return ".".join(str(part) for part in path)
-
-
-def _follows(error: dict[str, Any], errors: list[dict[str, Any]]) -> bool:
-    """A list that is said to be too short only because its items are wrong."""
-    depth = len(error["loc"])
-    return error["type"] == "too_short" and any(
-        len(other["loc"]) > depth and other["loc"][:depth] == error["loc"] for other in errors
-    )
-
-
-def _finding(error: dict[str, Any], lines: dict[Path, int]) -> Finding:
-    path: Path = tuple(part for part in error["loc"] if part != "[key]")
-    known = path
-    while known not in lines:
-        known = known[:-1]
-    kind, message, hint = error["type"], error["msg"].removeprefix("Value error, "), _HINTS.get(error["type"])
-    if kind == "missing":
-        message = "is missing"
-    elif kind == "extra_forbidden":
-        message = "is not a field of a program here"
-        hint = _suggest(str(path[-1]), _fields_at(path[:-1]))
-    elif kind == "literal_error":
-        message = f"must be {error['ctx']['expected']}, not {error['input']!r}"
-        hint = _suggest(
-            str(error["input"]), error["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
-        )
-    elif kind == "string_pattern_mismatch":
-        pattern = error["ctx"]["pattern"]
-        message, hint = f"{error['input']!r} does not match {pattern}", _PATTERNS.get(pattern)
-    elif message.startswith("Input should"):
-        message = message.removeprefix("Input ")
-    return Finding(lines[known], _dotted(path), message, hint)
-
-
-def _suggest(written: str, known: list[str]) -> str | None:
-    near = difflib.get_close_matches(written, known, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean {near[0]!r}?"
-    return f"known here: {', '.join(known)}" if known else None
-
-
-def _fields_at(path: Path) -> list[str]:
-    """The fields of the model at that place of the document."""
-    model: type[BaseModel] | None = Program
-    for part in path:
-        if isinstance(part, str):
-            field = model.model_fields.get(part) if model else None
-            model = _model_in(field.annotation) if field else None
-    return list(model.model_fields) if model else []
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The model of an annotation such as `tuple[Level, ...]` or `Referral | None`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((model for inner in get_args(annotation) if (model := _model_in(inner)) is not None), None)
