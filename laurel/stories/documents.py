@@ -51,9 +51,10 @@ def changed(base: Document, change: Document) -> Document:
     return whole
 
 
-LISTS = frozenset(
-    "rules groups campaigns caps terms challenges rewards offers memberships draws causes".split()
-)  # fmt: skip
+LISTS = frozenset({
+    "rules", "groups", "campaigns", "caps", "terms", "challenges", "rewards", "offers", "memberships", "draws",
+    "causes",
+})  # fmt: skip
 """Lists of things with ids."""
 
 
