@@ -108,6 +108,16 @@ def _compose(text: str) -> yaml.Node:
     return node
 
 
+def plain(text: str) -> tuple[object, dict[Path, int], list[Finding]]:
+    """Any YAML file, read by the same rules: its values as texts, the line of each, and everything that is wrong."""
+    reader = _Reader()
+    try:
+        document = reader.plain(_compose(text), ())
+    except _UnreadableError as error:
+        return None, {}, [error.finding]
+    return document, reader.lines, reader.findings
+
+
 class _Reader:
     """Turns nodes into plain values and remembers the line of each."""
 

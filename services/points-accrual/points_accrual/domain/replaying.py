@@ -126,8 +126,7 @@ def _command(model: type[commands.Command], act: Callable[..., Any]) -> Callable
 
 
 def _sweep(world: World, account: Account, kept: Kept) -> None:
-    command = kept.read(commands.Sweep)
-    sweeping.sweep(world, account, command, command.horizon)
+    sweeping.sweep(world, account, kept.read(commands.Sweep))
 
 
 def _run_out(world: World, account: Account, kept: Kept) -> None:

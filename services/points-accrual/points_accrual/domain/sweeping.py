@@ -1,12 +1,16 @@
 """What time alone changes: points and coupons that are due, days of members, debts that are forgiven."""
 
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from functools import partial
+from typing import NamedTuple
 
 from contracts.points import Cause, PointsWaivedV1
 
 from .account import Account, begin
 from .again import judge_one
 from .announcing import told
+from .calendar import days_later
 from .clawback import forgive
 from .commands import Lapse, RunOut, Sweep, WriteOff
 from .concluding import finish
@@ -16,36 +20,70 @@ from .spending import run_out
 from .world import Trace, Trigger, World
 
 
+class Due(NamedTuple):
+    """Something that is due at a moment. Of several at one moment, the kinds of lower rank come first."""
+
+    at: datetime
+    rank: int
+    name: str
+    pass_: Callable[[], None]
+
+
 def pass_time(world: World, account: Account, horizon: datetime) -> None:
-    """Everything that is due by the horizon, each dated at its own moment."""
-    _pass_lots(world, account, horizon)
-    for coupon in sorted(world.coupons.values(), key=lambda item: (item.due_at or horizon, item.coupon_id)):
-        mine = world.owner(coupon.member_id) == account.member_id
-        if mine and coupon.due_at is not None and coupon.due_at <= horizon:
-            pass_coupon(world, account, RunOut(coupon_id=coupon.coupon_id), coupon.due_at)
-    for lot in sorted(account.lots.values(), key=Lot.consumed_before):
-        if lot.state == "pending" and lot.activates_at is None and lot.lapses_at and lot.lapses_at <= horizon:
-            lapse(world, account, Lapse(claim_id=lot.claim.id, terms=lot.terms, deadline=lot.lapses_at))
+    """Everything that is due by the horizon, in the order of its moments, each dated at its own.
+
+    So it does not matter how long nobody looked: points that become active do not pay a debt that was forgiven before.
+    """
     _replan(world, account, horizon)
-    pass_dates(world, account, horizon)
-    since, days = account.deficit_since, _write_off_days(world, account)
-    if since is not None and days is not None and since + timedelta(days=days) <= horizon:
-        version = world.in_force(account.program_id)
-        assert version is not None
-        command = WriteOff(points=account.deficit, program_version=version.version)
-        write_off(world, account, command, since + timedelta(days=days))
+    while True:
+        first = min(_dues(world, account, horizon), default=None, key=lambda due: due[:3])
+        if _pass_lots(world, account, first.at if first else horizon):
+            continue  # What lots did may change what else is due.
+        if first is None:
+            return
+        first.pass_()
 
 
-def _pass_lots(world: World, account: Account, horizon: datetime) -> None:
+def _dues(world: World, account: Account, horizon: datetime) -> Iterator[Due]:
+    """What is due beside lots."""
+    for coupon in world.coupons.values():
+        at = coupon.due_at
+        if at is not None and at <= horizon and world.owner(coupon.member_id) == account.member_id:
+            command = RunOut(coupon_id=coupon.coupon_id)
+            yield Due(at, 1, str(coupon.coupon_id), partial(pass_coupon, world, account, command, at))
+    for lot in account.lots.values():
+        at = lot.lapses_at
+        if at is not None and at <= horizon and _lapses(world, account, lot, at):
+            command_of = Lapse(claim_id=lot.claim.id, terms=lot.terms, deadline=at)
+            yield Due(at, 2, str(lot.lot_id), partial(lapse, world, account, command_of))
+    day = world.members[account.member_id].next_date_at
+    if day is not None and day <= horizon:
+        yield Due(day, 3, "", partial(pass_dates, world, account, day))
+    at = write_off_at(world, account)
+    if at is not None and at <= horizon:
+        yield Due(at, 4, "", partial(_forgive, world, account, at))
+
+
+def _lapses(world: World, account: Account, lot: Lot, deadline: datetime) -> bool:
+    """Whether it waits for fulfilment, and was not told yet that the time for that is over."""
+    if lot.state != "pending" or lot.activates_at is not None:
+        return False
+    lapsed = world.claims[account.program_id, lot.claim].pins.get("lapsed", {})
+    return bool(lapsed.get(lot.terms) != deadline.isoformat())
+
+
+def _pass_lots(world: World, account: Account, until: datetime) -> bool:
+    """Activate and expire what is due by then. Returns whether anything was."""
     due = [
         lot.due_at for lot in account.lots.values()
-        if lot.remaining and lot.due_at and lot.due_at <= horizon and (lot.state != "pending" or lot.activates_at)
+        if lot.remaining and lot.due_at and lot.due_at <= until and (lot.state != "pending" or lot.activates_at)
     ]  # fmt: skip
     if due:
-        sweep(world, account, Sweep(horizon=max(due)), horizon)
+        sweep(world, account, Sweep(horizon=max(due)))
+    return bool(due)
 
 
-def sweep(world: World, account: Account, command: Sweep, horizon: datetime) -> None:
+def sweep(world: World, account: Account, command: Sweep) -> None:
     """Activate and expire what is due; the account's clock stands at the last due moment then."""
     last = command.horizon
     cause = Cause(kind="sweep", id=last.isoformat())
@@ -54,8 +92,6 @@ def sweep(world: World, account: Account, command: Sweep, horizon: datetime) -> 
         account, "sweep", key, cause, occurred_at=last, recorded_at=last, input=command.model_dump_json()
     )  # fmt: skip
     finish(world, account, decision, Trace.fresh(cause.id))
-    if horizon > last:  # Lots that have two things due, one after the other: a warning and then the end.
-        _pass_lots(world, account, horizon)
 
 
 def pass_coupon(world: World, account: Account, command: RunOut, due_at: datetime) -> None:
@@ -102,15 +138,19 @@ def write_off(world: World, account: Account, command: WriteOff, due_at: datetim
     world.tell(event, trace)
 
 
-def _write_off_days(world: World, account: Account) -> int | None:
+def _forgive(world: World, account: Account, due_at: datetime) -> None:
     program = world.in_force(account.program_id)
-    return program.earning.write_off_days if program else None
+    assert program is not None
+    write_off(world, account, WriteOff(points=account.deficit, program_version=program.version), due_at)
 
 
 def write_off_at(world: World, account: Account) -> datetime | None:
-    """When what a member owes is forgiven, if ever."""
-    days = _write_off_days(world, account)
-    return account.deficit_since + timedelta(days=days) if account.deficit_since and days is not None else None
+    """When what a member owes is forgiven, if ever: so many days later, at the same local time."""
+    if account.deficit_since is None:
+        return None
+    program = world.in_force(account.program_id)
+    days = program.earning.write_off_days if program else None
+    return days_later(account.deficit_since, days, program.time_zone) if program and days is not None else None
 
 
 def _replan(world: World, account: Account, horizon: datetime) -> None:
