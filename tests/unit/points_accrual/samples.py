@@ -73,9 +73,7 @@ def money(shop: int, presentment: int | None = None) -> Amount:
     return Amount(shop_minor=shop, presentment_minor=shop if presentment is None else presentment)
 
 
-def line(
-    line_id: str, gross: int, *, quantity: int = 1, discount: int = 0, tax: int = 0, **rest: Any
-) -> OrderLine:
+def line(line_id: str, gross: int, *, quantity: int = 1, discount: int = 0, tax: int = 0, **rest: Any) -> OrderLine:
     return OrderLine(
         line_id=line_id, quantity=quantity, gross=money(gross), discount=money(discount), tax=money(tax), **rest
     )  # fmt: skip

@@ -1,7 +1,7 @@
 """Challenges: first orders, every n-th, streaks, periods, things, surprises; and what refunds make of them."""
 
 import hashlib
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import pytest
@@ -159,8 +159,8 @@ def test_a_streak_of_weeks_and_one_of_months() -> None:
 
 def test_weeks_over_the_end_of_a_year_follow_one_another() -> None:
     book = ledger({"id": "weeks", "counts": "orders", "streak": "week", "at": [3], "points": 30})
-    for number, day in enumerate((datetime(2026, 12, 24), datetime(2026, 12, 31), datetime(2027, 1, 7))):
-        book.send(order(order_id=str(number), placed_at=day.replace(hour=12, tzinfo=UTC)))
+    for number, day in enumerate((date(2026, 12, 24), date(2026, 12, 31), date(2027, 1, 7))):
+        book.send(order(order_id=str(number), placed_at=datetime.combine(day, time(12), UTC)))
     assert reached(book, "weeks") == {1: 30}
 
 
