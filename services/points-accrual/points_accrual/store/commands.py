@@ -65,12 +65,17 @@ async def load_for(tx: Transaction, programs: ProgramBook, need: Need) -> World:
         await claims.load_counted(tx, world, world.accounts)
         await claims.load_kinds(tx, world, world.accounts, ("import",))
         await coupons.load_gifts(tx, world)
-    await load_uses(tx, world, need.uses)
+    await load_uses(tx, world, [_of_survivor(world, key) for key in need.uses])
     await coupons.prepare_codes(tx, world, None if need.counts else need.pools)
     if need.all_lots or any(world.renews(account.program_id) for account in world.accounts.values()):
         await load_all_lots(tx, world, world.accounts)
     await load_lots(tx, world, tx.now + SKEW_MAX, dict.fromkeys(world.accounts, need.debit))
     return world
+
+
+def _of_survivor(world: World, key: UseKey) -> UseKey:
+    """What a member was counted for is that of the account which took the member over."""
+    return key if key.member_id is None else key._replace(member_id=world.owner(key.member_id))
 
 
 async def find_command(tx: Transaction, member_id: UUID, key: str) -> tuple[str, Any, Any] | None:

@@ -30,7 +30,14 @@ _NO_STEPS = "[]"
 
 def text(value: Any) -> str:
     """JSON for a jsonb parameter."""
-    return orjson.dumps(value).decode()
+    return orjson.dumps(value, default=_plain).decode()
+
+
+def _plain(value: object) -> str:
+    """The driver's own kind of UUID, which orjson does not know."""
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is no JSON")
 
 
 def columns(rows: Iterable[tuple[object, ...]], width: int) -> list[list[object]]:
