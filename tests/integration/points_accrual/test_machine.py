@@ -100,39 +100,55 @@ class Twins(RuleBasedStateMachine):
         self.versions: dict[tuple[str, UUID], int] = {}
         self.merged = False
         self.told: list[Event] = []
+        self.waiting: list[Event] = []
+        self.together = 1
         self.commands = 0
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(work)
 
-    @initialize(document=programs)
-    def begin(self, document: Program) -> None:
+    @initialize(document=programs, together=st.sampled_from([1, 4]))
+    def begin(self, document: Program, together: int) -> None:
         self.opened = service(self.dsn, document)
         self.served: Harness = self.run(self.opened.__aenter__())
         self.served.clock.at = self.at
         self.core = Ledger(document)
         for member_id in EVERYBODY:
             self.tell(enrolled(T0, member_id=member_id))
+        self.deliver()
+        self.together = together
 
     def teardown(self) -> None:
         if hasattr(self, "opened"):
+            self.deliver()
+            self.both_hold_the_same()
             self.run(self.opened.__aexit__(None, None, None))
         self.runner.close()
 
     def tell(self, *events: Event) -> None:
-        """Deliver a batch; the core takes it one by one, in the same order."""
-        messages = [self.served.message(event, id=UUID(int=1)) for event in events]
+        """Deliver events, some of them in one batch."""
+        self.waiting += events
+        self.told += events
+        if len(self.waiting) >= self.together:
+            self.deliver()
+
+    def deliver(self) -> None:
+        """Deliver what waits as a batch; the core takes it one by one, in the same order."""
+        if not self.waiting:
+            return
+        messages = [self.served.message(event, id=UUID(int=1)) for event in self.waiting]
+        self.waiting = []
         rank = {topic.name: place for place, topic in enumerate(self.served.service.consumes)}
         messages.sort(key=lambda item: (rank[item.topic], item.partition, item.offset))
         self.run(self.served.deliver(*messages))
         self.core.world.now = self.at
         self.core.send(*(message.data for message in messages))
-        self.told += events
 
     def ask(
         self, path: str, body: dict[str, Any], act: Any, member_id: UUID, command: Any, scope: Any = "admin"
     ) -> None:
         """A command over HTTP, and the same to the core: both do it, or both refuse it for the same reason."""
+        self.deliver()
         self.commands += 1
         key = f"key-{self.commands}"
         headers = self.served.token(scope) | {"Idempotency-Key": key}
@@ -157,11 +173,13 @@ class Twins(RuleBasedStateMachine):
 
     @rule(hours=st.sampled_from([1, 5, 24, 24 * 7, 24 * 16, 24 * 33]))
     def time_passes(self, hours: int) -> None:
+        self.deliver()
         self.at += timedelta(hours=hours)
         self.served.clock.at = self.core.world.now = self.at
 
     @rule()
     def sweep(self) -> None:
+        self.deliver()
         self.run(self.served.sweep(self.at))
         self.core.world.now = self.at
         self.core.sweep(self.at)
@@ -231,10 +249,14 @@ class Twins(RuleBasedStateMachine):
     def repeats(self, data: st.DataObject) -> None:
         self.tell(*data.draw(st.lists(st.sampled_from(self.told), min_size=1, max_size=3)))
 
+    @rule(size=st.sampled_from([1, 1, 4, 12]))
+    def batches_are_of(self, size: int) -> None:
+        self.together = size
+
     @precondition(lambda self: not self.merged)
-    @rule(how=st.integers(0, 9))
-    def two_are_one(self, how: int) -> None:
-        if how:
+    @rule(now=st.integers(0, 3))
+    def two_are_one(self, now: int) -> None:
+        if now:
             return
         self.merged = True
         version = self.next_version("member", CAT)
@@ -304,6 +326,7 @@ class Twins(RuleBasedStateMachine):
 
     @rule(member_id=members, home=st.sampled_from([1, 2]))
     def join(self, member_id: UUID, home: int) -> None:
+        self.deliver()
         self.commands += 1
         headers = self.served.token("admin") | {"Idempotency-Key": f"key-{self.commands}"}
         body = {"household_id": str(UUID(int=home))}
@@ -314,7 +337,7 @@ class Twins(RuleBasedStateMachine):
 
     @invariant()
     def both_hold_the_same(self) -> None:
-        if not hasattr(self, "core"):
+        if not hasattr(self, "core") or self.waiting:
             return
         self.core.check()
         assert self.run(self._problems()) == []

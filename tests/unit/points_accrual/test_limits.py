@@ -75,6 +75,15 @@ def test_an_order_that_grows_gets_the_room_that_is_left() -> None:
     assert [points.get("spend", 0) for points in book.granted().values()] == [80, 40]
 
 
+def test_room_that_others_took_meanwhile_does_not_come_back() -> None:
+    book = capped({"id": "ever", "per": "lifetime", "points": 150, "rules": ["spend"]})
+    refund = bought(1, 15000, revision=2, refunds=(back("r", T0 + DAY, {"1": 10000}),), recorded_at=T0 + DAY)
+    book.send(bought(1, 15000), refund, bought(2, 6000))
+    assert [points.get("spend", 0) for points in book.granted().values()] == [50, 60]
+    book.send(bought(1, 15000, revision=3, recorded_at=T0 + 2 * DAY))  # the refund was a mistake
+    assert [points.get("spend", 0) for points in book.granted().values()] == [90, 60]
+
+
 def test_a_budget_is_never_overspent_by_all_together() -> None:
     campaign = {"id": "x3", "multiplier": 3, "budget": 250}
     book = Ledger(program(BASE, campaigns=[campaign])).send(enrolled(), enrolled(member_id=BOB))

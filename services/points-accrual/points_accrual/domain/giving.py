@@ -23,6 +23,7 @@ from .catalogue import UNCODED, RefusedError, end_of_days
 from .claims import Claim
 from .coupons import Coupon
 from .rulebook import Rulebook
+from .terms import keep_up
 from .world import Announcement, World
 
 
@@ -129,6 +130,7 @@ def restore(
             continue
         points -= part
         lot = account.lots[lot_id]
+        keep_up(account, lot, book)
         if lot.state == "ended" and grace_days:
             lot.state, lot.warnings = "active", ()
             lot.expires_at = end_of_days(at, grace_days, book)

@@ -51,6 +51,9 @@ def _cut(result: Limited, ceiling: Ceiling, scope: list[str], claim: Claim, book
     if amount > asked:
         allowed += max(0, min(amount - asked, room(ceiling, window) - allowed))
         result.pins[ceiling.name] = [window, amount, allowed]
+    has = used_by(claim, ceiling)
+    if min(amount, allowed) > has:  # What the claim had before and lost, others may have taken since.
+        allowed = min(allowed, max(has, room(ceiling, window)))
     if allowed >= amount:
         return
     left = apportion(allowed, parts) if ceiling.points is not None else [0] * len(parts)

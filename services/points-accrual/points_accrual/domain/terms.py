@@ -89,10 +89,23 @@ def renew(account: Account, book_of: Callable[[int], Rulebook], what: str, at: d
         if lot.activates_at is None or lot.expires_at is None or lot.expires_at <= at or lot.state == "pending":
             continue
         later = expiry(lot.activates_at, rule, book.zone, at)
-        if later is not None and later > lot.expires_at and (lot.state == "active" or lot.expired):
+        if later is not None and later > lot.expires_at and (lot.remaining or lot.expired):
             lot.expires_at = later
             account.touched.add(lot.lot_id)
             if lot.state == "ended":
                 lot.state, points, lot.expired = "active", lot.expired, 0
                 credit_active(account, lot, points, debit="expired", at=posted_at)
             warn(account, lot, rule, book)
+
+
+def keep_up(account: Account, lot: Lot, book: Rulebook) -> None:
+    """An empty lot is not renewed with the others: what comes back to it lives as long as if it had been."""
+    _, rule = book.terms(lot.terms, lot.claim.kind)
+    if lot.remaining or lot.expired or rule.inactive_months is None or rule.renewed_by:
+        return
+    if lot.state == "pending" or lot.activates_at is None or lot.expires_at is None:
+        return
+    later = expiry(lot.activates_at, rule, book.zone, account.active_at)
+    if later is not None and later > max(lot.expires_at, account.clock):
+        lot.state, lot.expires_at = "active", later
+        warn(account, lot, rule, book)

@@ -10,9 +10,10 @@ import asyncpg
 from contracts.orders import OrderChangedV1
 from shared.transaction import Transaction
 
+from ..domain.catalogue import limit_key
 from ..domain.claims import order_key
 from ..domain.using import codes_of
-from ..domain.world import World
+from ..domain.world import UseKey, World
 from .rows import columns, to_coupon
 
 CODE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -81,6 +82,15 @@ async def load_due(tx: Transaction, world: World, members: Iterable[UUID], horiz
 async def load_one(tx: Transaction, world: World, coupon_id: UUID) -> None:
     """A coupon by its id."""
     _keep(world, await tx.connection.fetch("SELECT * FROM coupons WHERE coupon_id = $1", coupon_id))
+
+
+def limits(world: World) -> set[UseKey]:
+    """The limits that the loaded coupons count for."""
+    return {
+        limit_key(coupon.program_id, world.members[world.owner(coupon.member_id)], name, window)
+        for coupon in world.coupons.values()
+        for name, window in coupon.windows.items()
+    }
 
 
 def _keep(world: World, rows: Iterable[asyncpg.Record]) -> None:

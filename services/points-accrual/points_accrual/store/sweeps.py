@@ -9,7 +9,7 @@ from shared.transaction import Transaction
 from ..domain.rulebook import rulebook
 from ..domain.world import SKEW_MAX, Place, Unread, World
 from . import claims, coupons
-from .locking import lock
+from .locking import load_uses, lock
 from .lots import load_all_lots, load_lots
 from .rows import CLAIMS, columns
 
@@ -36,6 +36,7 @@ async def load_due(tx: Transaction, programs: ProgramBook, partition: int, horiz
         await coupons.load_due(tx, world, whole & set(members), horizon)
         await claims.load_kinds(tx, world, whole & set(members), ("date",))
         await load_all_lots(tx, world, whole & set(members))
+        await load_uses(tx, world, coupons.limits(world))
     await load_lots(tx, world, horizon)
     await _load_lapsing(tx, world, horizon)
     return world
