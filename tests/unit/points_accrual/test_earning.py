@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from fractions import Fraction
 from itertools import pairwise
+from typing import Literal
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -77,6 +78,21 @@ def test_tax_on_top_counts_only_when_told() -> None:
     taxed = order(line("1", 10000, tax=1900), tax=1900, total=11900)
     assert basis_minor(taxed, Basis()) == 10000
     assert basis_minor(taxed, Basis(tax=True)) == 11900
+
+
+def test_of_an_order_paid_partly_with_points_money_comes_back_first_or_in_proportion() -> None:
+    """100.00, of which 40.00 in points: 60.00 count. 30.00 come back: 30.00 of money are left, or 60 % of 70.00."""
+    paid = order(shipping=500, points_paid=4200, total=10500)  # 40 % of all, the shipping too
+    back_of = {amount: (back("r", T0 + DAY, {"1": amount}),) for amount in (3000, 6000, 7000, 10000)}
+
+    def left(amount: int, policy: Literal["pro_rata", "money_first"]) -> Fraction:
+        return Fraction(counted(paid, Basis(), back_of[amount], policy).total)
+
+    assert counted(paid, Basis()).total == 6000
+    assert [left(amount, "money_first") for amount in back_of] == [3000, 0, 0, 0]
+    assert [left(amount, "pro_rata") for amount in back_of] == [4200, 2400, 1800, 0]
+    only_shipping = back("r", T0 + DAY, shipping=500)
+    assert counted(paid, Basis(), (only_shipping,), "money_first").total == 6000
 
 
 def test_tax_inside_prices_is_taken_out() -> None:

@@ -17,6 +17,7 @@ from .amounts import Exact, apportion
 PAID = frozenset({"paid", "partially_refunded", "refunded"})
 """Payment states of an order that was paid at some time."""
 Disputes = Literal["when_opened", "when_lost"]
+PointsRefund = Literal["pro_rata", "money_first"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,10 @@ class Counted:
     @property
     def total(self) -> Exact:
         return sum(self.lines) + self.beyond
+
+    def times(self, share: Exact) -> "Counted":
+        """So much of it."""
+        return self if share == 1 else Counted([line * share for line in self.lines], self.beyond * share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,24 +86,41 @@ def is_gone(order: OrderFacts, before: datetime | None = None) -> bool:
     return order.payment not in PAID
 
 
-def counted(order: OrderFacts, basis: Basis, back: Sequence[Refund] = ()) -> Counted:
+def counted(
+    order: OrderFacts, basis: Basis, back: Sequence[Refund] = (), points_refund: PointsRefund = "pro_rata"
+) -> Counted:
     """The money that counts as spent.
 
     The order's own shop amounts are kept exact. What came back is a share of each part in presentment money, so that
-    the rate is the one that the order itself pinned, and nothing more than the order can come back.
+    the rate is the one that the order itself pinned, and nothing more than the order can come back. Of an order paid
+    partly with points it was points and money in proportion, or money first.
     """
-    if back:
-        found = _after(order, basis, back)
-    else:
-        shop, taxes = _bounded_shop(order)
-        lines = [
-            _counted(order, basis, line, bounded, tax) if basis.gift_cards_bought or not line.gift_card else 0
-            for line, bounded, tax in zip(order.lines, shop, taxes, strict=True)
-        ]
-        beyond = (order.shipping.shop_minor if basis.shipping else 0) + (order.tip.shop_minor if basis.tip else 0)
-        found = Counted(lines, beyond)
-    tender = _tender(order, basis)
-    return found if tender == 1 else Counted([line * tender for line in found.lines], found.beyond * tender)
+    found = _after(order, basis, back) if back else _placed(order, basis)
+    cards = 0 if basis.gift_card_tender else order.gift_card_paid.shop_minor
+    points = 0 if basis.points_tender else order.points_paid.shop_minor
+    if cards <= 0 and points <= 0:
+        return found
+    other, spent = _share(order, cards), _share(order, points)
+    if back and spent and points_refund == "money_first" and found.total:
+        left = found.total - _placed(order, basis).total * spent  # What the money paid for, less all that came back.
+        return found.times(max(Fraction(0), left) / found.total * (1 - other))
+    return found.times(max(Fraction(0), 1 - other - spent))
+
+
+def _placed(order: OrderFacts, basis: Basis) -> Counted:
+    shop, taxes = _bounded_shop(order)
+    lines = [
+        _counted(order, basis, line, bounded, tax) if basis.gift_cards_bought or not line.gift_card else 0
+        for line, bounded, tax in zip(order.lines, shop, taxes, strict=True)
+    ]
+    beyond = (order.shipping.shop_minor if basis.shipping else 0) + (order.tip.shop_minor if basis.tip else 0)
+    return Counted(lines, beyond)
+
+
+def _share(order: OrderFacts, tender_minor: int) -> Fraction:
+    """The share of the order that was paid in a certain way."""
+    total = order.total.shop_minor
+    return min(Fraction(1), Fraction(tender_minor, total)) if tender_minor > 0 and total > 0 else Fraction(0)
 
 
 def refunded_share(order: OrderFacts, back: Sequence[Refund]) -> Fraction:
@@ -230,12 +252,3 @@ def _told(order: OrderFacts, item: RefundLine, index: int | None, paid: list[int
         return index, 0
     quantity = order.lines[index].quantity
     return index, Fraction(paid[index] * min(item.quantity, quantity), quantity)
-
-
-def _tender(order: OrderFacts, basis: Basis) -> Exact:
-    """The share of the order that was paid with what counts as money."""
-    excluded = 0 if basis.gift_card_tender else order.gift_card_paid.shop_minor
-    excluded += 0 if basis.points_tender else order.points_paid.shop_minor
-    if excluded <= 0 or order.total.shop_minor <= 0:
-        return 1
-    return max(Fraction(0), 1 - Fraction(excluded, order.total.shop_minor))

@@ -44,7 +44,8 @@ class Purchase:
             return self.placed(basis)
         if basis not in self._now:
             nothing = Counted([0] * len(self.order.lines), 0)
-            self._now[basis] = nothing if self.gone else counted(self.order, self.book.bases[basis], self.back)
+            policy = self.book.program.redemption.points_refund
+            self._now[basis] = nothing if self.gone else counted(self.order, self.book.bases[basis], self.back, policy)
         return self._now[basis]
 
 
