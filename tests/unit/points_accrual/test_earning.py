@@ -80,6 +80,16 @@ def test_tax_on_top_counts_only_when_told() -> None:
     assert basis_minor(taxed, Basis(tax=True)) == 11900
 
 
+def test_money_back_for_no_line_holds_its_share_of_the_tax() -> None:
+    """Half of what was paid is half of the goods, where tax comes on top; all of it is all."""
+    taxed = order(line("1", 10000, tax=1900), shipping=1000, tax=1900, total=12900)
+    half = back("r", T0 + DAY, paid=6450)
+    assert basis_minor(taxed, Basis(), (half,)) == 10000 - 5500
+    assert basis_minor(taxed, Basis(shipping=True), (half,)) == 5500
+    assert basis_minor(taxed, Basis(shipping=True), (half, back("s", T0 + DAY, paid=6450))) == 0
+    assert basis_minor(taxed.model_copy(update={"taxes_included": True}), Basis(tax=True), (half,)) == 10000 - 6450
+
+
 def test_of_an_order_paid_partly_with_points_money_comes_back_first_or_in_proportion() -> None:
     """100.00, of which 40.00 in points: 60.00 count. 30.00 come back: 30.00 of money are left, or 60 % of 70.00."""
     paid = order(shipping=500, points_paid=4200, total=10500)  # 40 % of all, the shipping too

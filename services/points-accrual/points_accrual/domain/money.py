@@ -177,6 +177,7 @@ def _parts(order: OrderFacts, basis: Basis, back: Sequence[Refund]) -> tuple[lis
     )
     values = [_counted(order, basis, *line) for line in zip(order.lines, shop, taxes, strict=True)]
     lines_back, shipping_back, extra = _returned(order, back, paid)
+    extra *= _untaxed(order)
     lines = []
     for line, value, price, returned in zip(order.lines, values, paid, lines_back, strict=True):
         extra += max(0, returned - price)
@@ -242,6 +243,15 @@ def _returned(order: OrderFacts, back: Sequence[Refund], paid: list[int]) -> tup
             else:
                 lines[index] += share * amount
     return lines, shipping, extra
+
+
+def _untaxed(order: OrderFacts) -> Exact:
+    """The share of the order's money that is no tax, where tax comes on top of prices: also of money that came back for
+    no line in particular.
+    """
+    total = order.total.presentment_minor
+    tax = order.tax.presentment_minor or sum(line.tax.presentment_minor for line in order.lines)
+    return Fraction(total - tax, total) if not order.taxes_included and 0 < tax < total else 1
 
 
 def _told(order: OrderFacts, item: RefundLine, index: int | None, paid: list[int]) -> tuple[int | None, Exact]:
