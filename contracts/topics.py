@@ -82,7 +82,7 @@ ORDERS = Topic(
     "Canonical orders, whole at each revision.",
 )  # fmt: skip
 MEMBERS = Topic(
-    "loyalty.members.v1", INGEST, "`member_id`", (MemberChangedV1,), (POINTS, TIER, REFERRAL, NOTIFICATION),
+    "loyalty.members.v1", INGEST, "`member_id`", (MemberChangedV1,), (POINTS, TIER, REFERRAL, NOTIFICATION, CONSOLE),
     "Who is seen and who is a member; no clear personal data.", retention=None,
 )  # fmt: skip
 CONTACTS = Topic(

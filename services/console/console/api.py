@@ -1,10 +1,12 @@
-"""HTTP for the merchant: publish a version of a program, and read what is published."""
+"""HTTP for the merchant: publish versions of a program and read them; segments of members."""
 
 from typing import Annotated, Literal
+from uuid import UUID
 
 from fastapi import APIRouter, Response
-from pydantic import AwareDatetime, BaseModel
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from contracts.base import Slug
 from contracts.program import Program, ProgramBook
 from shared.access import Principal, require
 from shared.http import Problem
@@ -12,6 +14,7 @@ from shared.service import Context
 
 from . import handlers, store
 from .domain.publishing import RefusalError
+from .domain.segments import Person
 
 _STATUS = {"other_content": 409, "not_newer": 409, "too_soon": 422}
 
@@ -47,10 +50,33 @@ class VersionList(BaseModel):
     items: list[VersionView]
 
 
+class Segments(BaseModel):
+    """All segments that a member is to be in."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    segments: Annotated[list[Slug], Field(max_length=1000)]
+
+
+class SegmentsView(BaseModel):
+    """The segments of a member; version 0 when there never were any."""
+
+    member_id: UUID
+    version: int
+    segments: list[str]
+    changed_at: AwareDatetime | None
+    changed_by: str | None
+
+
 def routes(context: Context, programs: ProgramBook) -> APIRouter:
     """The service's routes."""
     router = APIRouter()
+    _program_routes(router, context, programs)
+    _segment_routes(router, context)
+    return router
 
+
+def _program_routes(router: APIRouter, context: Context, programs: ProgramBook) -> None:
     @router.post("/v1/programs", status_code=201)
     async def publish(
         document: Program,
@@ -91,7 +117,41 @@ def routes(context: Context, programs: ProgramBook) -> APIRouter:
             raise Problem(404, "Unknown version", f"version {version} of {program_id} is not published")
         return VersionDocument.model_validate(dict(row) | {"document": Program.model_validate_json(row["document"])})
 
-    return router
+
+def _segment_routes(router: APIRouter, context: Context) -> None:
+    @router.put("/v1/members/{member_id}/segments")
+    async def write_segments(
+        member_id: UUID, wanted: Segments, principal: Annotated[Principal, require("admin", "store")]
+    ) -> SegmentsView:
+        """Put a member into these segments, and into no others. The same again changes nothing."""
+        person = await context.execute(
+            lambda tx: handlers.assign_segments(
+                tx, principal.program_id, member_id, wanted.segments, assigned_by=principal.subject
+            )
+        )
+        return _segments(member_id, person)
+
+    @router.get("/v1/members/{member_id}/segments")
+    async def read_segments(
+        member_id: UUID, principal: Annotated[Principal, require("admin", "store")]
+    ) -> SegmentsView:
+        """The segments that a member is in."""
+        person = await context.read(
+            lambda connection: store.read_person(connection, principal.program_id, member_id)
+        )
+        return _segments(member_id, person)
+
+
+def _segments(member_id: UUID, person: Person | None) -> SegmentsView:
+    if person is None:
+        raise Problem(404, "Unknown member", f"the program has no member {member_id}")
+    return SegmentsView(
+        member_id=member_id,
+        version=person.segments_version,
+        segments=list(person.segments),
+        changed_at=person.changed_at,
+        changed_by=person.changed_by,
+    )
 
 
 def _problem(refusal: RefusalError) -> Problem:

@@ -1,7 +1,7 @@
 """What the console consumes, publishes and serves; wiring only."""
 
 from contracts.program import ProgramBook
-from contracts.topics import CONSOLE, PROGRAMS
+from contracts.topics import CONSOLE, MEMBERS, PROGRAMS
 from shared.service import Context, Reference, Service
 
 from . import api, handlers
@@ -12,7 +12,7 @@ def build(context: Context) -> Service:
     programs = ProgramBook()
     return Service(
         name=CONSOLE,
-        consumes=(),
+        consumes=(MEMBERS,),
         reference=Reference(PROGRAMS, programs.add),
         process=handlers.process,
         handled=frozenset(handlers.HANDLERS),

@@ -1,19 +1,54 @@
-"""Commands in, published programs out: load → decide → save. The console consumes no events yet."""
+"""Members and commands in, programs and segments out: load → decide → save."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from uuid import UUID
 
 from contracts.base import Event
 from contracts.ids import derived_id
+from contracts.members import MemberChangedV1
 from contracts.program import Program, ProgramBook, ProgramPublishedV1
+from contracts.segments import SegmentsChangedV1
 from shared.transaction import Cause, Message, Transaction
 
 from . import store
 from .domain.publishing import judge
+from .domain.segments import ERASURE, Person
 
 
-async def process(_: Transaction, batch: list[Message]) -> None:
-    """No topic is consumed, so nothing comes."""
-    assert not batch
+async def process(tx: Transaction, batch: list[Message]) -> None:
+    """One batch, in one transaction."""
+    people = await store.load_people(tx, batch)
+    for message in batch:
+        HANDLERS[type(message.data)](tx, people, message)
+    await store.save_people(tx, people.values())
+
+
+def _member(tx: Transaction, people: dict[UUID, Person], message: Message) -> None:
+    event = message.data
+    assert isinstance(event, MemberChangedV1)
+    person = people[event.member_id]
+    person.learn(event.version, event.status)
+    if person.status == "erased":
+        # The topic keeps the last record for ever: it must not say which groups somebody was in.
+        _publish(tx, person.assign((), now=tx.now, by=ERASURE), Cause.of(message))
+
+
+async def assign_segments(
+    tx: Transaction, program_id: str, member_id: UUID, segments: Sequence[str], *, assigned_by: str
+) -> Person | None:
+    """Bring a member's segments to these. None when the program has no such member."""
+    person = await store.load_person(tx, program_id, member_id)
+    if person is None:
+        return None
+    _publish(tx, person.assign(segments, now=tx.now, by=assigned_by), Cause.fresh("segments"))
+    await store.save_people(tx, [person])
+    return person
+
+
+def _publish(tx: Transaction, event: SegmentsChangedV1 | None, cause: Cause) -> None:
+    if event is not None:
+        event_id = derived_id(event.recorded_at, event.TYPE, event.member_id, event.version)
+        tx.publish(event, id=event_id, time=event.recorded_at, cause=cause)
 
 
 async def publish(
@@ -44,5 +79,5 @@ async def publish(
     return True
 
 
-HANDLERS: dict[type[Event], Callable[..., None]] = {}
+HANDLERS: dict[type[Event], Callable[[Transaction, dict[UUID, Person], Message], None]] = {MemberChangedV1: _member}
 IGNORED: frozenset[type[Event]] = frozenset()

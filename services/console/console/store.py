@@ -1,9 +1,19 @@
 """Every SQL statement of the service."""
 
+from collections.abc import Iterable
+from uuid import UUID
+
 import asyncpg
 
+from contracts.members import MemberChangedV1
 from contracts.program import ProgramPublishedV1
-from shared.transaction import Transaction
+from shared.transaction import Message, Transaction
+
+from .domain.segments import Person
+
+_PERSON = (
+    "member_id, program_id, profile_version, status, segments, segments_version, changed_at, changed_by"
+)
 
 
 async def load(tx: Transaction, program_id: str) -> dict[int, str]:
@@ -48,3 +58,62 @@ async def version(connection: asyncpg.Connection, program_id: str, number: int) 
         program_id,
         number,
     )
+
+
+async def load_people(tx: Transaction, batch: list[Message]) -> dict[UUID, Person]:
+    """The members of the batch, locked in member order; new ones have no row yet."""
+    people: dict[UUID, Person] = {}
+    for message in batch:
+        event = message.data
+        assert isinstance(event, MemberChangedV1)
+        people.setdefault(event.member_id, Person(event.member_id, event.program_id))
+    rows = await tx.connection.fetch(
+        f"SELECT {_PERSON} FROM members WHERE member_id = ANY($1::uuid[]) ORDER BY member_id FOR UPDATE",
+        sorted(people),
+    )
+    tx.mark_locked(people)
+    return people | {row["member_id"]: _person(row) for row in rows}
+
+
+async def load_person(tx: Transaction, program_id: str, member_id: UUID) -> Person | None:
+    """A member of the program who was not erased, locked."""
+    row = await tx.connection.fetchrow(
+        f"""SELECT {_PERSON} FROM members WHERE member_id = $1 AND program_id = $2 AND status <> 'erased'
+            FOR UPDATE""",
+        member_id,
+        program_id,
+    )
+    tx.mark_locked([member_id])
+    return _person(row) if row else None
+
+
+async def read_person(connection: asyncpg.Connection, program_id: str, member_id: UUID) -> Person | None:
+    """A member of the program who was not erased."""
+    row = await connection.fetchrow(
+        f"SELECT {_PERSON} FROM members WHERE member_id = $1 AND program_id = $2 AND status <> 'erased'",
+        member_id,
+        program_id,
+    )
+    return _person(row) if row else None
+
+
+def _person(row: asyncpg.Record) -> Person:
+    return Person(**dict(row) | {"segments": tuple(row["segments"])})
+
+
+async def save_people(tx: Transaction, people: Iterable[Person]) -> None:
+    """Write who changed."""
+    changed = [person for person in people if person.changed]
+    await tx.connection.executemany(
+        """INSERT INTO members (member_id, program_id, profile_version, status, segments, segments_version, changed_at,
+               changed_by)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+           ON CONFLICT (member_id) DO UPDATE SET profile_version = excluded.profile_version, status = excluded.status,
+               segments = excluded.segments, segments_version = excluded.segments_version,
+               changed_at = excluded.changed_at, changed_by = excluded.changed_by""",
+        [
+            (one.member_id, one.program_id, one.profile_version, one.status, list(one.segments), one.segments_version,
+             one.changed_at, one.changed_by)
+            for one in changed
+        ],
+    )  # fmt: skip

@@ -1,1 +1,1 @@
-"""When a version of a program may be published. Pure."""
+"""When a version of a program may be published, and the segments of members. Pure."""
