@@ -17,7 +17,7 @@ ENVELOPES = st.builds(
     source=TEXTS,
     subject=TEXTS,
     time=st.datetimes(
-        min_value=datetime(1970, 1, 2), max_value=datetime(2200, 1, 1),  # noqa: DTZ001 - the zone comes from the strategy
+        min_value=datetime(1970, 1, 2), max_value=datetime(2199, 12, 31),  # noqa: DTZ001 - the zone comes from the strategy
         timezones=st.integers(-14, 14).map(lambda hours: timezone(timedelta(hours=hours))),
     ),
     correlation_id=TEXTS,

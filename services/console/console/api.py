@@ -136,9 +136,7 @@ def _segment_routes(router: APIRouter, context: Context) -> None:
         member_id: UUID, principal: Annotated[Principal, require("admin", "store")]
     ) -> SegmentsView:
         """The segments that a member is in."""
-        person = await context.read(
-            lambda connection: store.read_person(connection, principal.program_id, member_id)
-        )
+        person = await context.read(lambda connection: store.read_person(connection, principal.program_id, member_id))
         return _segments(member_id, person)
 
 

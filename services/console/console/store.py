@@ -11,9 +11,7 @@ from shared.transaction import Message, Transaction
 
 from .domain.segments import Person
 
-_PERSON = (
-    "member_id, program_id, profile_version, status, segments, segments_version, changed_at, changed_by"
-)
+_PERSON = "member_id, program_id, profile_version, status, segments, segments_version, changed_at, changed_by"
 
 
 async def load(tx: Transaction, program_id: str) -> dict[int, str]:

@@ -4,16 +4,28 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from contracts.base import Event
+from contracts.challenges import ChallengeCompletedV1, ChallengeProgressedV1
 from contracts.members import ContactChangedV1, MemberChangedV1
 from contracts.points import (
+    AccountFrozenV1,
+    AccountUnfrozenV1,
     PointsActivatedV1,
+    PointsAdjustedV1,
     PointsClawedBackV1,
     PointsExpiredV1,
+    PointsExpiringV1,
     PointsGrantedV1,
+    PointsHeldV1,
+    PointsImportedV1,
     PointsRedeemedV1,
+    PointsReinstatedV1,
+    PointsReleasedV1,
+    PointsReturnedV1,
+    PointsTransferredV1,
+    PointsWaivedV1,
 )
 from contracts.referrals import ReferralCodeAssignedV1, ReferralConfirmedV1, ReferralRejectedV1, ReferralReversedV1
-from contracts.rewards import RewardIssuedV1
+from contracts.rewards import RewardEvent, RewardExpiredV1, RewardIssuedV1, RewardReturnedV1, RewardUsedV1
 from contracts.tiers import StandingChangedV1
 from shared.transaction import Message, Transaction
 
@@ -78,13 +90,26 @@ def _standing(world: World, message: Message) -> None:
     _note(world, message, world.recipients[event.member_id], calls.upgraded(event))
 
 
+def _expiring(world: World, message: Message) -> None:
+    event = message.data
+    assert isinstance(event, PointsExpiringV1)
+    _note(world, message, world.recipients[event.member_id], calls.expiring(event))
+
+
+def _completed(world: World, message: Message) -> None:
+    event = message.data
+    assert isinstance(event, ChallengeCompletedV1)
+    _note(world, message, world.recipients[event.member_id], calls.completed(event))
+
+
 def _reward(world: World, message: Message) -> None:
     event = message.data
-    assert isinstance(event, RewardIssuedV1)
+    assert isinstance(event, RewardEvent)
     recipient = world.recipients[event.member_id]
-    _note(world, message, recipient, calls.coupon(event))
+    if isinstance(event, RewardIssuedV1):
+        _note(world, message, recipient, calls.coupon(event))
     if event.program_id in world.endpoints:
-        _note(world, message, recipient, calls.reward_issued(event))
+        _note(world, message, recipient, calls.reward_changed(event))
 
 
 def _note(world: World, message: Message, recipient: Recipient, call: Call | None) -> None:
@@ -99,14 +124,30 @@ HANDLERS: dict[type[Event], Callable[[World, Message], None]] = {
     ReferralCodeAssignedV1: _code,
     PointsGrantedV1: _granted,
     StandingChangedV1: _standing,
+    PointsExpiringV1: _expiring,
+    ChallengeCompletedV1: _completed,
     RewardIssuedV1: _reward,
+    RewardUsedV1: _reward,
+    RewardReturnedV1: _reward,
+    RewardExpiredV1: _reward,
 }
 IGNORED: frozenset[type[Event]] = frozenset(
     {
+        AccountFrozenV1,
+        AccountUnfrozenV1,
+        ChallengeProgressedV1,
         PointsActivatedV1,
-        PointsExpiredV1,
+        PointsAdjustedV1,
         PointsClawedBackV1,
+        PointsExpiredV1,
+        PointsHeldV1,
+        PointsImportedV1,
         PointsRedeemedV1,
+        PointsReinstatedV1,
+        PointsReleasedV1,
+        PointsReturnedV1,
+        PointsTransferredV1,
+        PointsWaivedV1,
         ReferralConfirmedV1,
         ReferralRejectedV1,
         ReferralReversedV1,

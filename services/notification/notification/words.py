@@ -1,6 +1,7 @@
 """How things are said to one member: texts of the catalogue, points with their plurals, money, dates."""
 
 import re
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
@@ -15,6 +16,7 @@ from markupsafe import Markup
 
 from contracts.money import minor_digits
 from contracts.program import LOCALES, PluralCategory, Program
+from contracts.program.common import Named
 
 _CONTROL = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
 _LINK = re.compile(r"://|www\.", re.IGNORECASE)
@@ -77,6 +79,11 @@ class Words:
     def named(self, text: dict[str, str]) -> str:
         """A text of the program in this language; English stands in."""
         return text.get(self.language, text["en"])
+
+    def name_of(self, items: Iterable[Named], item_id: str) -> str:
+        """What a reward or a challenge of the program is called; empty for one without a name, or that is gone."""
+        name = next((item.name for item in items if item.id == item_id), None)
+        return self.named(name) if name else ""
 
     def points(self, n: int) -> str:
         """A number of points with its word: `250 points`."""

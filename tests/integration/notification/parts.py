@@ -66,6 +66,7 @@ def granted(points: int = 250, at: datetime = NOW, member_id: UUID = MEMBER) -> 
         program_id="aurora", member_id=member_id, program_version=1, program_hash="x", sequence=1, account_version=1,
         occurred_at=at, effective_at=at, cause=Cause(kind="order", id="e"), transfers=(), points=points,
         balances=Balances(pending=points, active=0, held=0, deficit=0), activates_at=at + timedelta(days=14),
+        claim_kind="order", claim_id="shop:1",
     )  # fmt: skip
 
 

@@ -401,7 +401,7 @@ def _database(database: str) -> None:
     Twins.dsn = database
 
 
-class TestTwins(Twins.TestCase):  # type: ignore[name-defined, misc]
+class TestTwins(Twins.TestCase):  # type: ignore[valid-type, misc]
     # Without shrinking: on a database that takes longer than to read the steps.
     settings = settings(
         max_examples=15, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck),

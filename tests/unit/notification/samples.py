@@ -10,11 +10,20 @@ ROOT = Path(__file__).parents[3]
 LOCALES = ("en", "ar", "az")
 PARAMETERS: dict[str, dict[str, object]] = {
     "welcome": {},
-    "points_earned": {"points": 250, "active": 1200, "pending": 253, "activates_at": "2026-12-07T22:00:00+00:00"},
+    "points_earned": {
+        "points": 250,
+        "active": 1200,
+        "pending": 253,
+        "activates_at": "2026-12-07T22:00:00+00:00",
+        "bought": True,
+    },
     "tier_reached": {"tier_id": "silver"},
     "referral_rewarded": {"points": 500, "active": 3, "pending": 2, "activates_at": None, "role": "advocate"},
+    "points_expiring": {"points": 40, "active": 1200, "expires_at": "2026-12-31T22:00:00+00:00"},
+    "challenge_completed": {"challenge_id": "three-reviews", "points": 60},
     "coupon": {
         "reward_id": "five-off",
+        "kind": "money_off",
         "code": "7K3M9QW2XHTB",
         "value_minor": 500,
         "currency": "USD",

@@ -1,25 +1,31 @@
 """Which events call for a message."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 
+import contracts
+from contracts.challenges import ChallengeCompletedV1
 from contracts.members import MemberChangedV1
 from contracts.points import Balances, Cause, PointsGrantedV1
+from contracts.rewards import RewardEvent, RewardExpiredV1, RewardReturnedV1, RewardUsedV1
 from contracts.tiers import StandingChangedV1
 from notification.domain import calls
 from notification.domain.world import CODE_WAIT, CONTACT_WAIT, Recipient, World
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 MEMBER = UUID(int=7)
+EXAMPLES = Path(contracts.__file__).parent / "examples"
 
 
 def granted(kind: str, points: int = 250, **cause: object) -> PointsGrantedV1:
     return PointsGrantedV1(
         program_id="aurora", member_id=MEMBER, program_version=1, program_hash="x", sequence=1, account_version=1,
         occurred_at=NOW, effective_at=NOW, cause=Cause.model_validate({"kind": kind, "id": "e", **cause}), transfers=(),
-        points=points, balances=Balances(pending=250, active=0, held=0, deficit=0),
+        points=points, balances=Balances(pending=250, active=0, held=0, deficit=0), claim_kind="order",
+        claim_id="shop:1",
     )  # fmt: skip
 
 
@@ -30,7 +36,10 @@ def granted(kind: str, points: int = 250, **cause: object) -> PointsGrantedV1:
         ("standing", "points_earned"),
         ("enrolment", "points_earned"),
         ("program", "points_earned"),
+        ("activity", "points_earned"),
+        ("date", "points_earned"),
         ("referral", "referral_rewarded"),
+        ("challenge", None),
         ("command", None),
         ("sweep", None),
     ],
@@ -38,6 +47,37 @@ def granted(kind: str, points: int = 250, **cause: object) -> PointsGrantedV1:
 def test_grants_by_their_cause(kind: str, template: str) -> None:
     call = calls.granted(granted(kind))
     assert (call.template if call else None) == template
+
+
+@pytest.mark.parametrize(("kind", "bought"), [("order", True), ("activity", False), ("date", False)])
+def test_who_did_not_buy_is_not_thanked_for_shopping(kind: str, bought: bool) -> None:
+    call = calls.granted(granted(kind))
+    assert call is not None
+    assert call.parameters["bought"] is bought
+
+
+def test_a_challenge_with_a_reward_is_told_by_the_reward() -> None:
+    facts = {
+        "program_id": "aurora", "member_id": MEMBER, "challenge_id": "three", "program_version": 1, "sequence": 1,
+        "occurred_at": NOW, "counts": "orders", "number": 1, "generation": 1, "reached_at": NOW,
+    }  # fmt: skip
+    assert calls.completed(ChallengeCompletedV1.model_validate(facts | {"reward_id": "five-off"})) is None
+    call = calls.completed(ChallengeCompletedV1.model_validate(facts | {"points": 60}))
+    assert call is not None
+    assert call.parameters == {"challenge_id": "three", "points": 60}
+
+
+@pytest.mark.parametrize(
+    ("event", "name"),
+    [
+        (RewardUsedV1, "reward.used"), (RewardReturnedV1, "reward.returned"), (RewardExpiredV1, "reward.expired"),
+    ],
+)  # fmt: skip
+def test_the_shop_learns_what_became_of_a_coupon(event: type[RewardEvent], name: str) -> None:
+    path = next((EXAMPLES / event.TYPE).glob("*.json"))
+    call = calls.reward_changed(event.model_validate_json(path.read_bytes()))
+    assert (call.template, call.channel) == (name, "webhook")
+    assert call.parameters["coupon_id"]
 
 
 def test_a_grant_of_nothing_calls_for_nothing() -> None:

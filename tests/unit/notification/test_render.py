@@ -92,6 +92,27 @@ def test_a_missing_text_or_parameter_is_an_error(monkeypatch: pytest.MonkeyPatch
         mail("coupon", "en")
 
 
+KINDS = (
+    "percent_off", "free_shipping", "free_product", "gift_card", "store_credit", "perk", "membership", "draw_entry",
+    "donation",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_reward_of_every_kind_can_be_told(kind: str, locale: str) -> None:
+    """With or without a code, a value, a cost, an end, or a name in the program that there is now."""
+    coded = kind not in ("membership", "draw_entry", "donation")
+    bare = {"kind": kind, "code": "7K3M" if coded else None, "value_minor": None, "expires_at": None, "points": 0}
+    for reward_id in ("five-off", "gone"):
+        made = mail("coupon", locale, reward_id=reward_id, **bare)
+        for part in (made.text, Texts(made.html).text):
+            assert ("7K3M" in part) == coded
+            assert catalogue(locale)["coupon.gift"] in part
+            assert "None" not in part
+        assert made.subject
+
+
 ARABIC = {
     0: "0 نقطة",
     1: "نقطة واحدة",

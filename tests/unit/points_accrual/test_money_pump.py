@@ -125,10 +125,10 @@ def take_part(trial: Trial, data: st.DataObject) -> None:
         book.do(spending.redeem, whose, command, trial.at)
     elif what in ("reverse", "release") and coupons:
         coupon = data.draw(st.sampled_from(coupons))
-        kind, act = {"reverse": (commands.Reverse, spending.reverse), "release": (commands.Release, spending.release)}[
-            what
-        ]
-        book.do(act, coupon.member_id, kind(coupon_id=coupon.coupon_id), trial.at)
+        if what == "reverse":
+            book.do(spending.reverse, coupon.member_id, commands.Reverse(coupon_id=coupon.coupon_id), trial.at)
+        else:
+            book.do(spending.release, coupon.member_id, commands.Release(coupon_id=coupon.coupon_id), trial.at)
     elif what == "give":
         book.give(
             whose,

@@ -4,14 +4,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from contracts.challenges import ChallengeCompletedV1
 from contracts.members import MemberChangedV1
-from contracts.points import PointsGrantedV1
-from contracts.rewards import RewardIssuedV1
+from contracts.points import PointsExpiringV1, PointsGrantedV1
+from contracts.rewards import RewardEvent, RewardExpiredV1, RewardIssuedV1, RewardReturnedV1, RewardUsedV1
 from contracts.tiers import StandingChangedV1
 
 Channel = Literal["email", "webhook"]
-EARNED = ("order", "standing", "enrolment", "program")
-"""Causes of a grant that a member reads as earning."""
+BOUGHT = ("order", "standing", "enrolment", "program")
+"""Causes of a grant that a member reads as earned by shopping."""
+GIVEN = ("activity", "date")
+"""Causes that have nothing to do with an order: a review, a birthday."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,8 @@ def granted(event: PointsGrantedV1) -> Call | None:
     }
     if event.cause.kind == "referral":
         return Call("referral_rewarded", parameters | {"role": event.cause.role or "advocate"}, event.effective_at)
-    if event.cause.kind in EARNED:
-        return Call("points_earned", parameters, event.effective_at)
+    if event.cause.kind in BOUGHT + GIVEN:
+        return Call("points_earned", parameters | {"bought": event.cause.kind in BOUGHT}, event.effective_at)
     return None
 
 
@@ -62,10 +65,26 @@ def upgraded(event: StandingChangedV1) -> Call | None:
     return Call("tier_reached", {"tier_id": event.to_tier_id}, event.recorded_at)
 
 
+def expiring(event: PointsExpiringV1) -> Call:
+    """Points that run out soon."""
+    parameters: dict[str, object] = {
+        "points": event.points, "active": event.balances.active, "expires_at": _iso(event.expires_at),
+    }  # fmt: skip
+    return Call("points_expiring", parameters, event.effective_at)
+
+
+def completed(event: ChallengeCompletedV1) -> Call | None:
+    """A challenge that brought points. Where it brought a reward, the mail of the reward tells it."""
+    if not event.points:
+        return None
+    return Call("challenge_completed", {"challenge_id": event.challenge_id, "points": event.points}, event.occurred_at)
+
+
 def coupon(event: RewardIssuedV1) -> Call:
-    """The coupon for the member."""
+    """The reward for the member, with its code where it has one."""
     parameters: dict[str, object] = {
         "reward_id": event.reward_id,
+        "kind": event.kind,
         "code": event.code,
         "value_minor": event.value_minor,
         "currency": event.currency,
@@ -76,6 +95,17 @@ def coupon(event: RewardIssuedV1) -> Call:
     return Call("coupon", parameters, event.issued_at)
 
 
-def reward_issued(event: RewardIssuedV1) -> Call:
-    """The coupon for the shop, which creates the discount: the whole event."""
-    return Call("reward.issued", event.model_dump(mode="json"), event.issued_at, channel="webhook")
+def reward_changed(event: RewardEvent) -> Call:
+    """What the shop must know of a coupon, to make its discount or to take it back: the whole event."""
+    match event:
+        case RewardIssuedV1():
+            name, at = "reward.issued", event.issued_at
+        case RewardUsedV1():
+            name, at = "reward.used", event.used_at
+        case RewardReturnedV1():
+            name, at = "reward.returned", event.returned_at
+        case RewardExpiredV1():
+            name, at = "reward.expired", event.expired_at
+        case _:
+            raise TypeError(f"{event.TYPE} is no step of a coupon")
+    return Call(name, event.model_dump(mode="json"), at, channel="webhook")

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from contracts.ids import derived_id
 from contracts.notifications import NotificationSuppressedV1
-from contracts.rewards import RewardIssuedV1
+from contracts.rewards import RewardEvent
 from shared.transaction import Cause, Message, Transaction
 
 from ..domain.world import NewMessage, Recipient, World
@@ -41,7 +41,7 @@ async def load(tx: Transaction, batch: list[Message], *, oldest: datetime) -> Wo
 
 
 async def _endpoints(tx: Transaction, batch: list[Message]) -> frozenset[str]:
-    programs = sorted({message.data.program_id for message in batch if isinstance(message.data, RewardIssuedV1)})
+    programs = sorted({message.data.program_id for message in batch if isinstance(message.data, RewardEvent)})
     if not programs:
         return frozenset()
     rows = await tx.connection.fetch("SELECT program_id FROM endpoints WHERE program_id = ANY($1::text[])", programs)
