@@ -29,6 +29,7 @@ REASONS = {
     "refunded": "refunded",
     "below_minimum": "below the program's minimum",
     "nothing_counts": "nothing in it counts, such as gift cards",
+    "limit_reached": "a cap or a budget was used up",
 }
 
 
@@ -142,21 +143,21 @@ def why(order: dict[str, Any]) -> str:
     """Why an order earned what it did, or nothing."""
     if order["reason"]:
         return REASONS.get(order["reason"], str(order["reason"]).replace("_", " "))
-    judged = order.get("judgement") or {}
-    rules = ", ".join(f"{rule['points']} by {rule['rule_id']}" for rule in judged.get("rules", []))
-    tier = f"as {judged['tier_id']} ×{judged['multiplier']}" if judged.get("tier_id") else ""
-    return " ".join(part for part in (rules, tier) if part)
+    given = ", ".join(f"{rule['granted']} by {rule['rule_id']}" for rule in order["rules"] if rule["granted"])
+    cut = {name for rule in order["rules"] for name in rule["cut_by"]}
+    tier = f"as {order['tier_id']} ×{order['multiplier']}" if order.get("tier_id") else ""
+    return " ".join(part for part in (given, tier, f"cut by {', '.join(sorted(cut))}" if cut else "") if part)
 
 
 def _orders(found: dict[str, Any] | None) -> Table | None:
-    if not found or not found["orders"]:
+    if not found or not found["claims"]:
         return None
     table = Table(box=None, pad_edge=False, header_style="dim")
     for title in ("order", "placed", "revision", "points", "taken back", "why"):
         table.add_column(title, justify="right" if title in ("revision", "points", "taken back") else "left")
-    for order in found["orders"]:
+    for order in found["claims"]:
         table.add_row(
-            f"{order['source']}:{order['order_id']}", _when(order["placed_at"]), str(order["revision"]),
+            order["claim_id"], _when(order["at"]), str(order["version"]),
             str(order["granted"]), str(order["clawed_back"] or ""), Text(why(order)),
         )  # fmt: skip
     return table
@@ -169,7 +170,8 @@ def _history(found: dict[str, Any] | None) -> Table | None:
     for title in ("when", "points", "from → to", "because of", "rule", "program"):
         table.add_column(title, justify="right" if title == "points" else "left")
     for item in found["transfers"]:
-        cause = f"{item['source']}:{item['order_id']}" if item["order_id"] else f"{item['cause']} {item['role'] or ''}"
+        what = item["claim_id"] if item["claim_kind"] in ("order", "activity") else item["claim_kind"] or ""
+        cause = what or f"{item['decision']} {item['reason'] or ''}".replace("_", " ")
         table.add_row(
             _when(item["effective_at"]), str(item["points"]), f"{item['debit']} → {item['credit']}", cause.strip(),
             item["rule_id"] or "", f"v{item['program_version']}",

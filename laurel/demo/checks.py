@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import asyncpg
 
-from contracts.program import Program
+from contracts.program import Program, SpendRule
 from laurel.embedded import SmtpSink
 from laurel.installation import State
 from points_accrual.store import imbalances
@@ -103,19 +103,26 @@ def orders_arrived(orders: list[Seen]) -> Check:
     return Check("Every order is known once, in its last state", len(orders), tuple(faults))
 
 
+def _rate(program: Program) -> Decimal:
+    """Points for a dollar: the story's program has one rule."""
+    (rule,) = program.earning.rules
+    assert isinstance(rule, SpendRule)
+    return rule.points_per_unit
+
+
 def orders_judged(orders: list[Seen], program: Program) -> Check:
     """Each order earned ten points a dollar of what it finally is, times its multiplier, rounded down once."""
-    rate = program.earning.rules[0].points_per_unit
+    rate = _rate(program)
     faults = []
     for seen in orders:
         if seen.edge is None or seen.ledger is None:
             faults.append(f"order {seen.order.order_id} was not judged")
             continue
-        if seen.ledger["revision"] != seen.edge["revision"]:
+        if seen.ledger["version"] != seen.edge["revision"]:
             faults.append(
-                f"order {seen.order.order_id}: revision {seen.ledger['revision']} judged of {seen.edge['revision']}"
+                f"order {seen.order.order_id}: revision {seen.ledger['version']} judged of {seen.edge['revision']}"
             )
-        multiplier = Decimal((seen.ledger["judgement"] or {}).get("multiplier", "1"))
+        multiplier = Decimal(seen.ledger.get("multiplier", "1"))
         wanted = int(seen.order.base_cents * rate * multiplier / 100)
         if seen.ledger["granted"] != wanted:
             faults.append(f"order {seen.order.order_id} has {seen.ledger['granted']} points and should have {wanted}")
@@ -125,11 +132,12 @@ def orders_judged(orders: list[Seen], program: Program) -> Check:
 def granted_once(orders: list[Seen], members: list[MemberSeen]) -> Check:
     """The transfers of an order add up to what it was granted: no repeat was ever booked twice."""
     sums: Counter[str] = Counter()
-    for item in (item for seen in members for item in seen.transfers if item["order_id"]):
+    for item in (item for seen in members for item in seen.transfers if item["claim_kind"] == "order"):
+        order_id = item["claim_id"].partition(":")[2]
         if item["debit"] in ("source", "clawed_back"):
-            sums[item["order_id"]] += item["points"]
+            sums[order_id] += item["points"]
         if item["credit"] == "clawed_back":
-            sums[item["order_id"]] -= item["points"]
+            sums[order_id] -= item["points"]
     faults = [
         f"order {seen.order.order_id}: transfers of {sums[str(seen.order.order_id)]}, granted {seen.ledger['granted']}"
         for seen in orders
@@ -142,7 +150,7 @@ def granted_once(orders: list[Seen], members: list[MemberSeen]) -> Check:
 
 def multipliers_follow(orders: list[Seen], program: Program) -> Check:
     """Of members to whom nothing came back: the tier at each order is that of the points of the orders before it."""
-    rate = program.earning.rules[0].points_per_unit
+    rate = _rate(program)
     by_buyer: dict[int, list[Seen]] = {}
     for seen in orders:
         by_buyer.setdefault(seen.order.buyer.number, []).append(seen)
@@ -153,7 +161,7 @@ def multipliers_follow(orders: list[Seen], program: Program) -> Check:
         total = 0
         for seen in sorted(bought, key=lambda item: (item.order.placed_at, item.order.order_id)):
             level = max((item for item in program.tiers.levels if item.threshold <= total), key=lambda it: it.threshold)
-            told = ((seen.ledger or {}).get("judgement") or {}).get("tier_id", level.id)
+            told = (seen.ledger or {}).get("tier_id", level.id)
             looked_at += 1
             if told != level.id:
                 faults.append(f"order {seen.order.order_id} was judged as {told}, its buyer had {total} points then")

@@ -2,6 +2,7 @@
 
 import re
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 from babel import Locale
@@ -103,7 +104,13 @@ KINDS = (
 def test_a_reward_of_every_kind_can_be_told(kind: str, locale: str) -> None:
     """With or without a code, a value, a cost, an end, or a name in the program that there is now."""
     coded = kind not in ("membership", "draw_entry", "donation")
-    bare = {"kind": kind, "code": "7K3M" if coded else None, "value_minor": None, "expires_at": None, "points": 0}
+    bare: dict[str, Any] = {
+        "kind": kind,
+        "code": "7K3M" if coded else None,
+        "value_minor": None,
+        "expires_at": None,
+        "points": 0,
+    }
     for reward_id in ("five-off", "gone"):
         made = mail("coupon", locale, reward_id=reward_id, **bare)
         for part in (made.text, Texts(made.html).text):
