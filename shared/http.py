@@ -1,5 +1,6 @@
 """HTTP as every service speaks it: problem details (RFC 9457), bounded bodies, trace context."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -50,12 +51,24 @@ async def _on_problem(_: Request, error: Exception) -> Response:
     return error.response()
 
 
+def _field(loc: Sequence[str | int], body: Any) -> str:
+    """Where a mistake is in what the caller sent: without the kinds of items of several kinds, which pydantic adds."""
+    kept: list[str | int] = []
+    here = body if loc[0] == "body" else None
+    for place, part in enumerate(loc[1:], start=2):
+        if isinstance(here, dict) and part not in here and place < len(loc):
+            continue
+        kept.append(part)
+        if isinstance(here, dict):
+            here = here.get(part)
+        elif isinstance(here, list) and isinstance(part, int) and part < len(here):
+            here = here[part]
+    return ".".join(str(part) for part in kept) or str(loc[0])
+
+
 async def _on_invalid(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    errors = [
-        {"field": ".".join(str(part) for part in item["loc"][1:]) or str(item["loc"][0]), "message": item["msg"]}
-        for item in error.errors()
-    ]
+    errors = [{"field": _field(item["loc"], error.body), "message": item["msg"]} for item in error.errors()]
     fields = ", ".join(item["field"] for item in errors[:5])
     return Problem(422, "Invalid request", f"these fields are wrong: {fields}", errors=errors).response()
 

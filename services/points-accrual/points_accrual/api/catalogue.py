@@ -79,12 +79,12 @@ def _add_rewards(router: APIRouter, context: Context, programs: ProgramBook) -> 
     async def get_availability(member_id: UUID, principal: AnyMember) -> list[Availability]:
         context.require_current()
         now = context.clock.now()
-        program = programs.in_force(principal.program_id, now)
-        if program is None:
-            raise Problem(409, "No program in force", "no version of the program is in force yet")
         found = await context.read(lambda connection: store.points(connection, principal.program_id, member_id))
         if found is None:
             raise no_member()
+        program = programs.in_force(principal.program_id, now)
+        if program is None:
+            raise Problem(409, "No program in force", "no version of the program is in force yet")
         account, member = found
         uses = await context.read(
             lambda connection: store.uses(connection, principal.program_id, account.member_id)
