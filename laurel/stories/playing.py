@@ -57,6 +57,8 @@ class Outcome:
     """A story that was played."""
 
     story: Story
+    before: list[str]
+    """Transfers that were made before the first entry: for an enrolment."""
     moments: list[Happened]
 
     @property
@@ -65,7 +67,7 @@ class Outcome:
 
     @property
     def transfers(self) -> list[str]:
-        return [line for item in self.moments for line in item.transfers]
+        return [*self.before, *(line for item in self.moments for line in item.transfers)]
 
 
 def steps_of(story: Story, stage: Stage) -> list[Step]:
@@ -85,7 +87,7 @@ def play(story: Story) -> Outcome:
     stage = Stage(story)
     prepare(stage)
     player = Player(stage)
-    return Outcome(story, [player.perform(step, step.arrives_at) for step in steps_of(story, stage)])
+    return Outcome(story, player.before, [player.perform(step, step.arrives_at) for step in steps_of(story, stage)])
 
 
 class Player:
@@ -94,7 +96,7 @@ class Player:
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self.journal = Journal()
-        self.journal.news(stage)
+        self.before = self.journal.news(stage)
         self._read = len(stage.ledger.world.outbox)
         self.sent: list[Event] = []
 
