@@ -14,6 +14,7 @@ from rich.text import Text
 from laurel import installation
 from laurel.installation import Failure
 from laurel.services import SERVICES
+from shared.access import Scope
 
 from . import say
 
@@ -43,10 +44,7 @@ def member(
     program: Annotated[str | None, typer.Option(help="The program, where it is not that of the demo.")] = None,
 ) -> None:
     """Show everything known of a member."""
-    state = installation.running()
-    program_id = program or (state.program_id if state else None)
-    if program_id is None:
-        raise Failure("Which program? No Laurel runs from this folder; name the program with --program.")
+    program_id = program_of(program)
     with Api(program_id) as api:
         who = api.get("order-ingest", "/v1/members", email=email)
         if who is None:
@@ -63,11 +61,20 @@ def member(
         )
 
 
+def program_of(named: str | None) -> str:
+    """The program that is meant: the named one, or that of the demo."""
+    state = installation.running()
+    program_id = named or (state.program_id if state else None)
+    if program_id is None:
+        raise Failure("Which program? No Laurel runs from this folder; name the program with --program.")
+    return program_id
+
+
 class Api:
     """The services' APIs with a token of the program."""
 
-    def __init__(self, program_id: str) -> None:
-        token = installation.token(program_id, "store")
+    def __init__(self, program_id: str, scope: Scope = "store") -> None:
+        token = installation.token(program_id, scope)
         self._client = httpx.Client(timeout=10.0, trust_env=False, headers={"Authorization": f"Bearer {token}"})
 
     def get(self, service: str, path: str, **query: str | int) -> Any:
@@ -75,6 +82,15 @@ class Api:
         answer = self._client.get(f"{installation.url(SERVICES[service])}{path}", params=query)
         if answer.status_code == httpx.codes.NOT_FOUND:
             return None
+        return self._told(answer, service, path)
+
+    def post(self, service: str, path: str, body: Any = None) -> Any:
+        """The answer. Raises Failure for any fault."""
+        answer = self._client.post(f"{installation.url(SERVICES[service])}{path}", json=body)
+        return self._told(answer, service, path)
+
+    @staticmethod
+    def _told(answer: httpx.Response, service: str, path: str) -> Any:
         if not answer.is_success:
             raise Failure(f"{service} answered {answer.status_code} to {path}: {problem(answer)}")
         return answer.json()

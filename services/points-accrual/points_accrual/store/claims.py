@@ -18,6 +18,7 @@ from ..domain.lots import ClaimKey
 from ..domain.rulebook import Ceiling, Rulebook, rulebook
 from ..domain.standing import Span
 from ..domain.world import Counted, Place, Unread, UseKey, World, believed
+from .chance import load_seeds
 from .locking import load_uses
 from .rows import CLAIMS, columns, to_claim, to_counts
 
@@ -141,6 +142,7 @@ async def load_counted(tx: Transaction, world: World, members: Iterable[UUID]) -
         CLAIMS + "WHERE c.member_id = ANY($1::uuid[]) AND c.kind = 'challenge'", ids
     )  # fmt: skip
     keep(world, rows)
+    await load_seeds(tx, world)
 
 
 def _has_challenges(world: World, program_id: str) -> bool:
