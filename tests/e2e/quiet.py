@@ -17,7 +17,7 @@ DUE = {
     POINTS: {
         "accounts due": "SELECT count(*) FROM accounts WHERE due_at <= now()",
         "members to be judged again": "SELECT count(*) FROM members WHERE continuation IS NOT NULL",
-        "orders not judged": "SELECT count(*) FROM orders WHERE program_version IS NULL",
+        "claims not judged": "SELECT count(*) FROM claims WHERE program_version IS NULL",
     },
     TIER: {"standings due": "SELECT count(*) FROM members WHERE next_change_at <= now()"},
 }

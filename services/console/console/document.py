@@ -10,7 +10,8 @@ from pydantic import AwareDatetime, ValidationError
 
 from contracts.program import Program
 
-from .findings import Finding, dotted, findings_of
+from .domain.advice import advise
+from .findings import Finding, dotted, findings_of, line_of
 from .shape import Path, type_at
 
 BYTES_MAX = 1024 * 1024
@@ -56,6 +57,16 @@ def read(text: str) -> Reading:
         return Reading(Program.model_validate(document), lines=reader.lines)
     except ValidationError as error:
         return Reading(findings=findings_of(error.errors(include_url=False), reader.lines), lines=reader.lines)
+
+
+def advice_of(reading: Reading) -> list[Finding]:
+    """What is legal in a file but unwise, in the order of the file."""
+    assert reading.program is not None
+    found = {
+        Finding(line_of(item.path, reading.lines), dotted(item.path), item.text, item.mend)
+        for item in advise(reading.program)
+    }
+    return sorted(found, key=lambda one: (one.line, one.field, one.message))
 
 
 def _numbers(document: Any) -> Iterator[tuple[Path, str]]:
