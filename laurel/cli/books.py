@@ -31,16 +31,20 @@ def add_to(root: typer.Typer) -> None:
 
 def liability(
     month: Annotated[str | None, typer.Option(help="A month, such as 2026-10: its movements.")] = None,
-    at: Annotated[str | None, typer.Option(help="A moment of the past, such as 2026-10-31T24:00:00Z.")] = None,
-    rate: Annotated[float | None, typer.Option(help="Share of points that will be redeemed, 0 to 1.")] = None,
+    at: Annotated[str | None, typer.Option(help="A moment of the past, such as 2026-11-01T00:00:00Z.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Share of points that will be redeemed.", min=0, max=1)] = None,
+    cost_minor: Annotated[float | None, typer.Option(help="Minor units that a point costs.", min=0)] = None,
     program: Program = None,
     as_json: AsJson = False,
 ) -> None:
     """What outstanding points may cost: now, at a moment, or the movements of a month."""
-    query: dict[str, Any] = {} if rate is None else {"rate": rate}
+    query: dict[str, Any] = {"rate": rate, "cost_minor": cost_minor}
+    query = {name: value for name, value in query.items() if value is not None}
+    if month and at:
+        raise Failure("Give --month or --at, not both.")
     with Api(program_of(program), "admin") as api:
         path = f"/v1/liability/months/{month}" if month else "/v1/liability"
-        found = api.get(POINTS, path, **query, **({"at": at} if at and not month else {}))
+        found = api.get(POINTS, path, **query, **({"at": at} if at else {}))
     if as_json:
         say.out.print_json(json.dumps(found))
         return

@@ -69,7 +69,8 @@ def test_never_more_than_all_is_expected(months: list[tuple[int, list[int]]]) ->
 def test_liability_is_rounded_once_and_never_below_zero() -> None:
     assert liability_minor(1001, Fraction(1, 2), Fraction(1)) == 501
     assert liability_minor(-5, Fraction(1), Fraction(1)) == 0
-    assert [half_up(Fraction(n, 2)) for n in (1, 2, 3)] == [1, 1, 2]
+    assert [half_up(Fraction(n, 2)) for n in (1, 2, 3, -1)] == [1, 1, 2, -1]
+    assert half_up(Fraction(10**40 // 2 - 1, 10**40)) == 0, "not by way of a rounded decimal"
 
 
 buckets = st.sampled_from([*OWN, *MOVES])

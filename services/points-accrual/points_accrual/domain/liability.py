@@ -5,7 +5,6 @@ Amounts are minor units of the program's currency, rounded half up, once.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from typing import get_args
 
@@ -18,8 +17,9 @@ MOVES = tuple(bucket for bucket in get_args(Bucket) if bucket not in OWN)
 
 
 def half_up(value: Fraction) -> int:
-    """The nearest whole number; halves go up, away from zero."""
-    return int((Decimal(value.numerator) / value.denominator).quantize(Decimal(1), ROUND_HALF_UP))
+    """The nearest whole number, exactly; halves go up, away from zero."""
+    whole = (2 * abs(value.numerator) + value.denominator) // (2 * value.denominator)
+    return whole if value >= 0 else -whole
 
 
 @dataclass(frozen=True, slots=True)
