@@ -44,7 +44,10 @@ _TABLES: dict[str, tuple[str, str]] = {
     ),
     "transfers": (
         "'member ' || member_id || ', decision ' || sequence || ', transfer ' || ordinal",
-        "points, debit, credit, effective_at, program_version, rule_id, claim_kind, claim_id, lot_id, uses, transfer_id",
+        (
+            "points, debit, credit, effective_at, program_version, rule_id, claim_kind, claim_id, lot_id, uses,"
+            " transfer_id"
+        ),
     ),
     "claims": (
         "kind || ' ' || claim_id",
