@@ -46,7 +46,7 @@ class Outcome:
 async def check(dsn: str, programs: ProgramBook, told: Told = lambda _done, _all: None) -> Outcome:
     """Rebuild beside the live database, which may be in use meanwhile: one snapshot of it is looked at."""
     outcome = Outcome()
-    async with scratch_database(dsn) as scratch_dsn, _connected(dsn) as live, _connected(scratch_dsn) as scratch:
+    async with _scratch(dsn) as scratch_dsn, _connected(dsn) as live, _connected(scratch_dsn) as scratch:
         async with live.transaction(isolation="repeatable_read", readonly=True):
             await _rebuild(live, scratch, programs, outcome, told)
             for table in rebuilding.TABLES:
@@ -93,24 +93,24 @@ def _batches(found: Sequence[Sequence[UUID]], owners: dict[UUID, Owner]) -> Iter
 
 
 @asynccontextmanager
-async def scratch_database(dsn: str) -> AsyncIterator[str]:
-    """An empty database of this service beside the live one, gone afterwards. Gives its address."""
-    parts = urlsplit(dsn)
-    name = f"rebuild_{uuid4().hex[:12]}"
-    async with _connected(dsn) as connection:
-        await connection.execute(f'CREATE DATABASE "{name}"')
-        try:
-            address = urlunsplit((parts.scheme, parts.netloc, f"/{name}", parts.query, parts.fragment))
-            migrate(address, [MIGRATIONS, Path(__file__).parent / "migrations"])
-            yield address
-        finally:
-            await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-
-
-@asynccontextmanager
 async def _connected(dsn: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(dsn, timeout=10)
     try:
         yield connection
     finally:
         await connection.close(timeout=5)
+
+
+@asynccontextmanager
+async def _scratch(dsn: str) -> AsyncIterator[str]:
+    """An empty database of this service beside the live one, gone afterwards. Gives its address."""
+    parts = urlsplit(dsn)
+    name = f"rebuild_{uuid4().hex[:12]}"
+    async with _connected(dsn) as connection:
+        await rebuilding.create_database(connection, name)
+        try:
+            address = urlunsplit((parts.scheme, parts.netloc, f"/{name}", parts.query, parts.fragment))
+            migrate(address, [MIGRATIONS, Path(__file__).parent / "migrations"])
+            yield address
+        finally:
+            await rebuilding.drop_database(connection, name)

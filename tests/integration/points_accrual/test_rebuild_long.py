@@ -15,7 +15,7 @@ from tests.integration.points_accrual.conftest import service
 from tests.unit.points_accrual.programs import rich
 from tests.unit.points_accrual.samples import DAY, T0, back, book, enrolled, interval, line, order, standing
 
-pytestmark = [pytest.mark.integration, pytest.mark.long]
+pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(3600)]
 ORDERS, MEMBERS, BATCH = 100_000, 5_000, 500
 DOCUMENT = rich("unlimited", {"days": 3}, {"months": 2}, "pro_rata", 60)
 

@@ -68,6 +68,16 @@ _TABLES: dict[str, tuple[str, str]] = {
 TABLES = tuple(_TABLES)
 
 
+async def create_database(connection: asyncpg.Connection, name: str) -> None:
+    """Make an empty database on the same server. `name`: letters, digits and underscores."""
+    await connection.execute(f'CREATE DATABASE "{name}"')
+
+
+async def drop_database(connection: asyncpg.Connection, name: str) -> None:
+    """Drop it, whoever is connected."""
+    await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
 async def owners(live: asyncpg.Connection) -> list[Owner]:
     """All accounts, with how many decisions each has."""
     rows = await live.fetch("SELECT member_id, program_id, partition, sequence FROM accounts ORDER BY member_id")
