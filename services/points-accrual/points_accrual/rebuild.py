@@ -1,11 +1,10 @@
-"""Make the whole ledger again from its kept decisions, in a database of its own, and compare it with the live one."""
+"""Make the whole ledger again from its kept decisions, in empty tables of its own, and compare it with the live one."""
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -46,7 +45,7 @@ class Outcome:
 async def check(dsn: str, programs: ProgramBook, told: Told = lambda _done, _all: None) -> Outcome:
     """Rebuild beside the live database, which may be in use meanwhile: one snapshot of it is looked at."""
     outcome = Outcome()
-    async with _scratch(dsn) as scratch_dsn, _connected(dsn) as live, _connected(scratch_dsn) as scratch:
+    async with _scratch(dsn) as schema, _connected(dsn) as live, _connected(dsn, schema) as scratch:
         async with live.transaction(isolation="repeatable_read", readonly=True):
             await _rebuild(live, scratch, programs, outcome, told)
             for table in rebuilding.TABLES:
@@ -93,8 +92,10 @@ def _batches(found: Sequence[Sequence[UUID]], owners: dict[UUID, Owner]) -> Iter
 
 
 @asynccontextmanager
-async def _connected(dsn: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(dsn, timeout=10)
+async def _connected(dsn: str, schema: str | None = None) -> AsyncIterator[asyncpg.Connection]:
+    """A connection to the live tables, or to those of a schema and to no others."""
+    settings = {"search_path": schema} if schema else {}
+    connection = await asyncpg.connect(dsn, timeout=10, server_settings=settings)
     try:
         yield connection
     finally:
@@ -103,14 +104,15 @@ async def _connected(dsn: str) -> AsyncIterator[asyncpg.Connection]:
 
 @asynccontextmanager
 async def _scratch(dsn: str) -> AsyncIterator[str]:
-    """An empty database of this service beside the live one, gone afterwards. Gives its address."""
-    parts = urlsplit(dsn)
+    """A schema with the empty tables of this service, gone afterwards. Gives its name.
+
+    Not a database: a service's role owns its database, and should not be able to make others.
+    """
     name = f"rebuild_{uuid4().hex[:12]}"
     async with _connected(dsn) as connection:
-        await rebuilding.create_database(connection, name)
+        await rebuilding.create_schema(connection, name)
         try:
-            address = urlunsplit((parts.scheme, parts.netloc, f"/{name}", parts.query, parts.fragment))
-            migrate(address, [MIGRATIONS, Path(__file__).parent / "migrations"])
-            yield address
+            migrate(dsn, [MIGRATIONS, Path(__file__).parent / "migrations"], schema=name)
+            yield name
         finally:
-            await rebuilding.drop_database(connection, name)
+            await rebuilding.drop_schema(connection, name)

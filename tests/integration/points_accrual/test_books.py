@@ -48,8 +48,10 @@ async def test_months_follow_one_another_and_end_in_what_there_is(database: str)
         assert sum(band["points"] for band in now["ages"]) == 150
         then = await ask(ledger, "liability", at=(T0 + 20 * DAY).isoformat())
         assert then["points"]["active"] == 250
-        assert then["expectation"]["rate_from"] == "cohorts"
-        assert then["expectation"]["rate"] == "0.400000"
+        assert then["expectation"]["rate_from"] == "prudence"
+        ledger.clock.at = NOW + 400 * DAY
+        later = (await ask(ledger, "liability"))["expectation"]
+        assert (later["rate_from"], later["rate"]) == ("cohorts", "0.400000")
 
 
 async def test_the_allocation_of_a_sale_over_http(database: str) -> None:

@@ -68,14 +68,14 @@ _TABLES: dict[str, tuple[str, str]] = {
 TABLES = tuple(_TABLES)
 
 
-async def create_database(connection: asyncpg.Connection, name: str) -> None:
-    """Make an empty database on the same server. `name`: letters, digits and underscores."""
-    await connection.execute(f'CREATE DATABASE "{name}"')
+async def create_schema(connection: asyncpg.Connection, name: str) -> None:
+    """Make an empty schema. `name`: letters, digits and underscores."""
+    await connection.execute(f'CREATE SCHEMA "{name}"')
 
 
-async def drop_database(connection: asyncpg.Connection, name: str) -> None:
-    """Drop it, whoever is connected."""
-    await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+async def drop_schema(connection: asyncpg.Connection, name: str) -> None:
+    """Drop it, with everything in it."""
+    await connection.execute(f'DROP SCHEMA IF EXISTS "{name}" CASCADE')
 
 
 async def owners(live: asyncpg.Connection) -> list[Owner]:
