@@ -89,8 +89,12 @@ class MigrationError(Exception):
     """The migrations of a database cannot be applied; the text says why and what to do."""
 
 
-def migrate(dsn: str, folders: Sequence[Path], *, lock_timeout_ms: int = 5000) -> list[str]:
+def migrate(
+    dsn: str, folders: Sequence[Path], *, lock_timeout_ms: int = 5000, schema: str | None = None
+) -> list[str]:  # fmt: skip
     """Apply what is missing of each folder's `NNNN_name.sql`, in order, under a lock. Returns the names applied.
+
+    All is done in `schema`, or where the database has its tables.
 
     Raises `MigrationError` when a file that was applied has changed since.
     """
@@ -98,7 +102,7 @@ def migrate(dsn: str, folders: Sequence[Path], *, lock_timeout_ms: int = 5000) -
 
     parts = urlsplit(dsn)
     # yoyo reads `options` from the query and hands it to libpq.
-    options = f"options=-c%20lock_timeout%3D{lock_timeout_ms}"
+    options = f"options=-c%20lock_timeout%3D{lock_timeout_ms}" + (f"%20-c%20search_path%3D{schema}" if schema else "")
     backend = get_backend(urlunsplit(("postgresql+psycopg", parts.netloc, parts.path, options, "")))
     applied: list[str] = []
     try:

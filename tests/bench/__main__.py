@@ -22,6 +22,8 @@ from . import floor, path
 
 ROUNDS = 3
 BACKLOG = 50_000
+RULES_BACKLOG = 10_000
+"""Orders of each program that differ in the number of their rules alone."""
 SLICE_SECONDS = 5.0
 OUT = Path(".laurel/bench.json")
 
@@ -34,6 +36,7 @@ async def measure(servers: EmbeddedServers, console: Console) -> dict[str, list[
     await apply_topics(servers.kafka.bootstrap, wanted(), check=False)
     await path.publish_basis(servers.kafka.bootstrap)
     figures: dict[str, list[float]] = {"floor": [], "path": [], "loop": [], "cpu": []}
+    figures |= {f"rules {rules}": [] for rules in path.RULES}
     with tempfile.TemporaryDirectory() as keys:
         create_key(Path(keys), "bench")
         environment = {
@@ -48,6 +51,10 @@ async def measure(servers: EmbeddedServers, console: Console) -> dict[str, list[
             figures["path"].append(drained.orders_per_second)
             figures["cpu"].append(drained.cpu_us_per_order)
             figures["loop"].append(await floor.one_by_one(bare, SLICE_SECONDS))
+            for rules, crowd in path.CROWDS.items():
+                await path.publish_orders(servers.kafka.bootstrap, number * RULES_BACKLOG, RULES_BACKLOG, crowd)
+                drained = await path.drain(dsn, environment, RULES_BACKLOG)
+                figures[f"rules {rules}"].append(drained.orders_per_second)
     return figures
 
 
@@ -64,6 +71,11 @@ def show(figures: dict[str, list[float]], console: Console) -> None:
         "points path ÷ loop": [a / b for a, b in zip(figures["path"], figures["loop"], strict=True)],
         "service's CPU, µs per order": figures["cpu"],
     }
+    fewest = figures[f"rules {path.RULES[0]}"]
+    for rules in path.RULES:
+        speed = figures[f"rules {rules}"]
+        rows[f"program with {rules} rules, orders/s"] = speed
+        rows[f"{rules} rules ÷ {path.RULES[0]}"] = [a / b for a, b in zip(speed, fewest, strict=True)]
     for name, values in rows.items():
         digits = 2 if "÷" in name else 0
         table.add_row(

@@ -21,7 +21,7 @@ from contracts.envelope import Envelope, to_headers
 from contracts.ids import derived_id
 from contracts.members import MemberChangedV1
 from contracts.orders import Amount, OrderChangedV1, OrderLine
-from contracts.program import ProgramPublishedV1
+from contracts.program import Program, ProgramPublishedV1
 from contracts.topics import TOPIC_OF
 
 from .floor import MEMBERS
@@ -39,22 +39,57 @@ class Figures:
     """Of the service's process."""
 
 
-def _member(number: int, now: datetime) -> MemberChangedV1:
+RULES = (1, 10, 50, 200)
+"""So many earning rules have the programs that are compared."""
+_KINDS = 200
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """The members of a program, who buy."""
+
+    program_id: str
+    first: int
+    """The number of the first member."""
+    members: int
+
+
+AURORA = Crowd("aurora", 0, MEMBERS)
+CROWDS = {rules: Crowd(f"rules-{rules}", (place + 1) * 1_000_000, 2_000) for place, rules in enumerate(RULES)}
+
+
+def _program(aurora: Program, rules: int) -> Program:
+    """So many rules, each for a kind of goods of its own, besides the one for all that every order meets."""
+    own = [
+        {"type": "spend", "id": f"kind-{kind}", "points_per_unit": "0.5", "match": {"categories": [f"kind-{kind}"]}}
+        for kind in range(1, rules)
+    ]  # fmt: skip
+    document = aurora.model_dump(mode="json")
+    document["id"] = CROWDS[rules].program_id
+    document["earning"]["rules"] += own
+    return Program.model_validate(document)
+
+
+def _member(number: int, now: datetime, program_id: str) -> MemberChangedV1:
     return MemberChangedV1(
-        program_id="aurora", member_id=UUID(int=number), version=1, status="member",
+        program_id=program_id, member_id=UUID(int=number), version=1, status="member",
         seen_at=now - timedelta(days=100), enrolled_at=now - timedelta(days=100), recorded_at=now,
     )  # fmt: skip
 
 
-def _order(number: int, now: datetime) -> OrderChangedV1:
+def _order(number: int, now: datetime, crowd: Crowd) -> OrderChangedV1:
     chance = random.Random(number)
     price = chance.randrange(500, 30_000)
     amount = Amount(shop_minor=price, presentment_minor=price)
     placed = now - timedelta(seconds=chance.randrange(3600, 20 * 86_400))
     return OrderChangedV1(
-        program_id="aurora", member_id=UUID(int=number % MEMBERS), source="bench", order_id=str(number), revision=1,
-        currency="USD", presentment_currency="USD", placed_at=placed, paid_at=placed, updated_at=placed, payment="paid",
-        lines=(OrderLine(line_id="1", product_id="p", quantity=1, gross=amount),),
+        program_id=crowd.program_id, member_id=UUID(int=crowd.first + number % crowd.members), source="bench",
+        order_id=str(number), revision=1, currency="USD", presentment_currency="USD", placed_at=placed, paid_at=placed, updated_at=placed, payment="paid",
+        lines=(
+            OrderLine(
+                line_id="1", product_id="p", quantity=1, gross=amount, categories=(f"kind-{number % _KINDS}",)
+            ),
+        ),
         subtotal=amount, total=amount, recorded_at=now,
     )  # fmt: skip
 
@@ -84,20 +119,27 @@ async def publish(kafka: str, events: list[Event]) -> None:
 
 
 async def publish_basis(kafka: str) -> None:
-    """The program and the members."""
+    """The programs and their members."""
     now = datetime.now(UTC)
-    program, findings = check(_AURORA.read_text())
-    assert program is not None, findings
-    published = ProgramPublishedV1(
-        program_id=program.id, version=program.version, hash=program.hash(), published_at=now, document=program
-    )
-    await publish(kafka, [published, *(_member(number, now) for number in range(MEMBERS))])
+    aurora, findings = check(_AURORA.read_text())
+    assert aurora is not None, findings
+    programs = [aurora, *(_program(aurora, rules) for rules in RULES)]
+    published: list[Event] = [
+        ProgramPublishedV1(
+            program_id=item.id, version=item.version, hash=item.hash(), published_at=now, document=item
+        )
+        for item in programs
+    ]  # fmt: skip
+    for crowd in (AURORA, *CROWDS.values()):
+        members = range(crowd.first, crowd.first + crowd.members)
+        published += [_member(number, now, crowd.program_id) for number in members]
+    await publish(kafka, published)
 
 
-async def publish_orders(kafka: str, start: int, count: int) -> None:
+async def publish_orders(kafka: str, start: int, count: int, crowd: Crowd = AURORA) -> None:
     """A backlog of paid orders."""
     now = datetime.now(UTC)
-    await publish(kafka, [_order(number, now) for number in range(start, start + count)])
+    await publish(kafka, [_order(number, now, crowd) for number in range(start, start + count)])
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -55,14 +56,16 @@ async def test_months_follow_one_another_and_end_in_what_there_is(database: str)
         assert then["expectation"]["rate_from"] == "prudence"
         first = await ask(ledger, "liability/months/2026-03")
         assert (april["opening"], april["opening_minor"]) == (march["closing"], march["closing_minor"])
-        ledger.clock.at = NOW + 30 * DAY
+        ledger.clock.at = NOW + 400 * DAY
         learnt = (await ask(ledger, "liability"))["expectation"]
         assert (learnt["rate"], learnt["rate_from"]) == ("0.400000", "cohorts")
         assert await ask(ledger, "liability/months/2026-03") == first, "a month that is over stays as it is"
-        may = await ask(ledger, "liability/months/2026-05")
-        april = await ask(ledger, "liability/months/2026-04")
-        assert (april["expectation"]["rate"], april["closing_minor"]) == ("0.400000", 600)
-        assert (may["opening"], may["opening_minor"]) == (april["closing"], april["closing_minor"])
+        months = [await ask(ledger, f"liability/months/2027-{month:02}") for month in range(1, 6)]
+        # 150 points. By the end of March the oldest are twelve whole months old: 40 % from then on. A point costs 10 as
+        # the coupon of April 2026 did, until that is a year ago; then 1, as the program says.
+        assert [item["closing_minor"] for item in months] == [1500, 1500, 600, 60, 60]
+        for before, after in pairwise(months):
+            assert (after["opening"], after["opening_minor"]) == (before["closing"], before["closing_minor"])
 
 
 async def refused(ledger: Harness, path: str, **query: Any) -> str:

@@ -1,6 +1,7 @@
 """The service on PostgreSQL beside the core in memory: whatever is done to both, both hold the same ledger.
 
 The core has everything in memory; the store loads only what a batch can need. So what the loading misses shows here.
+In the end the kept decisions are made again, and must make the same rows.
 """
 
 import asyncio
@@ -22,12 +23,13 @@ from points_accrual import store
 from points_accrual.domain import adjusting, commands, sharing, spending
 from points_accrual.domain.catalogue import RefusedError
 from points_accrual.domain.coupons import Coupon
+from points_accrual.rebuild import check
 from shared.db import plain
 from shared.testing import Harness
 from tests.integration.points_accrual.conftest import service
+from tests.unit.points_accrual.programs import CAT, EVERYBODY, programs
 from tests.unit.points_accrual.samples import (
     ANN,
-    BOB,
     DAY,
     T0,
     Ledger,
@@ -37,51 +39,11 @@ from tests.unit.points_accrual.samples import (
     interval,
     line,
     order,
-    program,
     standing,
 )
-from tests.unit.points_accrual.test_rich_confluence import CHALLENGES, RULES
 
 pytestmark = pytest.mark.integration
 T = TypeVar("T")
-CAT = UUID("00000000-0000-8000-8000-00000000000c")
-EVERYBODY = (ANN, BOB, CAT)
-REWARDS = (
-    {"type": "money_off", "id": "ten-off", "name": {"en": "10 off"}, "cost": 60, "value_minor": 1000, "valid_days": 30,
-     "limits": [{"per": "month", "times": 4}]},
-    {"type": "gift_card", "id": "pay", "name": {"en": "Pay"}, "points_per_unit": "10"},
-    {"type": "percent_off", "id": "half", "name": {"en": "Half"}, "cost": 150, "percent": 50, "stock": 3},
-    {"type": "free_shipping", "id": "ship", "name": {"en": "Free shipping"}, "cost": 0},
-)  # fmt: skip
-
-
-def rich(
-    clawback: str, pending: dict[str, Any], expiry: dict[str, Any], coupon_refund: str, write_off_days: int | None
-) -> Program:
-    """A program in which everything can happen that one program allows."""
-    given = {"id": "gift", "counts": "orders", "every": 3, "reward": "ship"}
-    return program(
-        *RULES, pending=pending, expiry=expiry, clawback=clawback, write_off_days=write_off_days,
-        groups=[{"id": "base", "stacking": "best_of", "by": "line"}],
-        caps=[{"id": "daily", "per": "day", "points": 400}, {"id": "all", "per": "program", "points": 5000}],
-        campaigns=[{"id": "x2", "multiplier": 2, "when": {"weekdays": ["sun"]}, "budget": 300}],
-        terms=[{"id": "bonus", "pending": {"days": 0}, "expiry": {}}],
-        rest={
-            "challenges": (*CHALLENGES, given), "rewards": REWARDS, "transfers": {}, "households": {},
-            "memberships": [{"id": "plus", "name": {"en": "Plus"}}],
-            "redemption": {"coupon_refund": coupon_refund, "expired_coupon": "give_back", "hold_minutes": 600},
-        },
-    )  # fmt: skip
-
-
-programs = st.builds(
-    rich,
-    clawback=st.sampled_from(["unlimited", "unlimited", "within_balance", "only_pending"]),
-    pending=st.sampled_from([{"days": 14}, {"days": 0}, {"fulfilled": True, "days": 3, "cancel_after_days": 20}]),
-    expiry=st.sampled_from([{"months": 1}, {"months": 2, "warn_days": [10]}, {"inactive_months": 1}, {}]),
-    coupon_refund=st.sampled_from(["full_refund", "pro_rata", "never"]),
-    write_off_days=st.sampled_from([None, 30]),
-)
 members = st.sampled_from(EVERYBODY)
 amounts = st.integers(100, 15000)
 
@@ -122,6 +84,8 @@ class Twins(RuleBasedStateMachine):
         if hasattr(self, "opened"):
             self.deliver()
             self.both_hold_the_same()
+            outcome = self.run(check(self.dsn, self.core.world.programs))
+            assert (outcome.stuck, outcome.differences) == ([], [])
             self.run(self.opened.__aexit__(None, None, None))
         self.runner.close()
 

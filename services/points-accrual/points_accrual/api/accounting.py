@@ -23,6 +23,8 @@ from .views import Body, View, problems
 Admin = Annotated[Principal, require("admin")]
 Share = Annotated[Decimal | None, Query(ge=0, le=1, description="Of points that will be redeemed; else estimated.")]
 Cost = Annotated[Decimal | None, Query(ge=0, description="Minor units that a point costs; else as rewards cost it.")]
+MONTHS_MIN = 12
+"""So old must the oldest points be before the past tells what will be redeemed."""
 BANDS = ((0, 3), (3, 6), (6, 12), (12, 24), (24, None))
 """Ages in months."""
 
@@ -245,9 +247,12 @@ async def _expect(
     share, rate_from = (Fraction(rate), "given") if rate is not None else (None, "cohorts")
     if share is None:
         until = day_start(moment.astimezone(program.time_zone).date().replace(day=1), program.time_zone)
-        share = redemption_rate(
-            await context.read(lambda connection: accounting.cohorts(connection, program.id, until, program.zone))
-        )
+        found = await context.read(
+            lambda connection: accounting.cohorts(connection, program.id, until, program.zone)
+        )  # fmt: skip
+        # Months that are all young say what was redeemed so far, not what will be: breakage would be made up.
+        old_enough = any(len(cohort.redeemed) > MONTHS_MIN for cohort in found)
+        share = redemption_rate(found) if old_enough else None
     if share is None:
         share, rate_from = Fraction(1), "prudence"
     cost, cost_from = (Fraction(cost_minor), "given") if cost_minor is not None else (None, "rewards")

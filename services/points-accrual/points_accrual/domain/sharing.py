@@ -89,7 +89,8 @@ def hand_out(world: World, account: Account, command: HandOut, key: str, trace: 
 
 
 def _leave(account: Account, decision: Decision, points: int) -> list[Portion]:
-    version = max(lot.program_version for lot in account.lots.values())
+    # Pinned: which lots were loaded is not for ever.
+    version = decision.pin("program_version", lambda: max(lot.program_version for lot in account.lots.values()))
     uses = debit_active(
         account, points, credit="transferred", at=decision.effective_at, program_version=version
     )  # fmt: skip

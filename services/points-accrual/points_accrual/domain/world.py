@@ -168,7 +168,12 @@ class World:
         return self._renewing[program_id]
 
     def used(self, key: UseKey) -> int:
-        """What was counted against a limit. Raises `NotLoadedError` when it was not looked up."""
+        """What was counted against a limit. Raises `NotLoadedError` when it was not looked up.
+
+        On a replay nothing of what all members share: what mattered of it is pinned.
+        """
+        if self.replaying and key.member_id is None:
+            return 0
         try:
             return self.uses[key]
         except KeyError:
@@ -176,7 +181,7 @@ class World:
 
     def use(self, key: UseKey, change: int) -> None:
         """Count more or less against a limit."""
-        if change:
+        if change and not (self.replaying and key.member_id is None):
             self.uses[key] = self.used(key) + change
             self.touched_uses.add(key)
 

@@ -1,0 +1,82 @@
+"""Whole histories made again: members one after the other, who was merged before who took them over.
+
+What a decision took from other members is pinned with it, so no order between members is needed but that one.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from contracts.program import ProgramBook
+
+from .account import Account
+from .catalogue import RefusedError
+from .claims import Member
+from .replaying import Kept, replay
+from .world import World
+
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Stuck(NamedTuple):
+    """A decision that could not be made again; what its member did later was not tried."""
+
+    member_id: UUID
+    sequence: int
+    kind: str
+    why: str
+
+
+def families(members: Iterable[UUID], merged: Mapping[UUID, UUID]) -> list[list[UUID]]:
+    """Members with all who were merged into them, at any remove: who was merged comes before who took over."""
+    into: dict[UUID, list[UUID]] = defaultdict(list)
+    for loser, survivor in sorted(merged.items()):
+        into[survivor].append(loser)
+
+    def with_merged(member_id: UUID) -> list[UUID]:
+        return [*(found for loser in into[member_id] for found in with_merged(loser)), member_id]
+
+    return [with_merged(member_id) for member_id in members if member_id not in merged]
+
+
+def rebuilt(
+    programs: ProgramBook, seeds: Mapping[str, bytes], accounts: Sequence[tuple[UUID, str]],
+    kept: Mapping[UUID, Sequence[Kept]],
+) -> tuple[World, list[Stuck]]:  # fmt: skip
+    """The ledger of these members (each with its program, in the order of `families`), from their decisions alone."""
+    world = World(programs, BEGINNING, uses=defaultdict(int), seeds=dict(seeds), replaying=True)
+    for member_id, program_id in accounts:
+        world.accounts[member_id] = Account(member_id, program_id, BEGINNING)
+        world.members[member_id] = Member(member_id)
+    stuck = []
+    for member_id, _ in accounts:
+        failure = _rebuild(world, world.accounts[member_id], kept.get(member_id, ()))
+        if failure is not None:
+            stuck.append(failure)
+            _forget(world, member_id)
+    world.outbox.clear()
+    return world, stuck
+
+
+def _rebuild(world: World, account: Account, history: Sequence[Kept]) -> Stuck | None:
+    for kept in history:
+        try:
+            replay(world, account, kept)
+        except (RefusedError, LookupError, ValueError, AssertionError, TypeError) as error:
+            # Whatever damage there is must be told of, and the members after this one still be looked at.
+            return Stuck(account.member_id, kept.sequence, kept.kind, f"{type(error).__name__}: {error}".strip(": "))
+    return None
+
+
+def _forget(world: World, member_id: UUID) -> None:
+    """Of a member who is stuck nothing is kept: a decision half made may break what SQL demands."""
+    del world.accounts[member_id]
+    del world.members[member_id]
+    for found in [key for key, claim in world.claims.items() if world.owner(claim.member_id) == member_id]:
+        del world.claims[found]
+    for coupon in [key for key, coupon in world.coupons.items() if world.owner(coupon.member_id) == member_id]:
+        del world.coupons[coupon]
+        world.touched_coupons.discard(coupon)
+    world.touched_uses = {key for key in world.touched_uses if key.member_id != member_id}
