@@ -115,7 +115,7 @@ class DrawHeldV1(Event):
     """In hex; its SHA-256 is the commitment that the program published before."""
     entries: Annotated[int, Field(ge=0)]
     entries_digest: str
-    """SHA-256 of the coupon ids of all entries, sorted, one to a line, in hex."""
+    """SHA-256 of all entries, one to a line as `coupon_id member_id`, sorted, in hex."""
     winners: tuple[Winner, ...]
     held_at: Instant
 

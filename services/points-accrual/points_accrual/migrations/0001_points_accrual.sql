@@ -242,7 +242,9 @@ CREATE TABLE seeds (
     commitment text        PRIMARY KEY,
     program_id text        NOT NULL,
     seed       bytea       NOT NULL,
-    made_at    timestamptz NOT NULL
+    made_at    timestamptz NOT NULL,
+    -- When the seed was shown to everybody. It decides nothing that comes after.
+    shown_at   timestamptz
 );
 
 CREATE TABLE draws (

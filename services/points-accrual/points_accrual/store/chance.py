@@ -1,8 +1,10 @@
 """Seeds of chance, and the draws that were held."""
 
 import secrets
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import orjson
@@ -16,23 +18,77 @@ from .rows import text
 SEED_BYTES = 32
 
 
-async def make_seed(tx: Transaction, program_id: str) -> str:
-    """A new seed from the system's random source. Returns its commitment; the seed stays here until it is shown."""
-    seed = secrets.token_bytes(SEED_BYTES)
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """A seed as it is kept."""
+
+    commitment: str
+    seed: bytes
+    made_at: datetime
+    shown_at: datetime | None
+
+
+async def make_seed(tx: Transaction, program_id: str, given: bytes | None = None) -> Seed | None:
+    """Keep a seed: that one, or a new one from the system's random source. It stays here until it is shown.
+
+    Returns None if another program has it.
+    """
+    seed = secrets.token_bytes(SEED_BYTES) if given is None else given
     committed = commitment(seed)
     await tx.connection.execute(
-        "INSERT INTO seeds (commitment, program_id, seed, made_at) VALUES ($1, $2, $3, $4)",
+        "INSERT INTO seeds (commitment, program_id, seed, made_at) VALUES ($1, $2, $3, $4)"
+        " ON CONFLICT (commitment) DO NOTHING",
         committed, program_id, seed, tx.now,
     )  # fmt: skip
-    return committed
+    return await find_seed(tx.connection, program_id, committed)
 
 
-async def find_seed(connection: asyncpg.Connection, program_id: str, committed: str) -> bytes | None:
+async def find_seed(connection: asyncpg.Connection, program_id: str, committed: str) -> Seed | None:
     """The seed behind a commitment of the program, or None."""
-    seed: bytes | None = await connection.fetchval(
-        "SELECT seed FROM seeds WHERE program_id = $1 AND commitment = $2", program_id, committed
-    )
-    return seed
+    row = await connection.fetchrow(
+        "SELECT commitment, seed, made_at, shown_at FROM seeds WHERE program_id = $1 AND commitment = $2",
+        program_id, committed,
+    )  # fmt: skip
+    return Seed(*row) if row else None
+
+
+async def show_seed(tx: Transaction, program_id: str, committed: str) -> bool:
+    """The seed is public from now on. Returns False if it is already: then it can decide nothing any more."""
+    found = await tx.connection.fetchval(
+        "UPDATE seeds SET shown_at = $3 WHERE program_id = $1 AND commitment = $2 AND shown_at IS NULL RETURNING true",
+        program_id, committed, tx.now,
+    )  # fmt: skip
+    return found is not None
+
+
+async def counts(
+    connection: asyncpg.Connection, program_id: str, challenge_id: str, after: UUID | None, limit: int
+) -> list[dict[str, Any]]:
+    """By member, in their order: what counts for a challenge, and when it was rewarded, by which version.
+
+    What members did who were merged into another is the other's.
+    """
+    rows = await connection.fetch(_COUNTS, program_id, challenge_id, after, limit)
+    return [
+        {"member_id": row["owner"], "counted": orjson.loads(row["counted"]), "rewarded": orjson.loads(row["rewarded"])}
+        for row in rows
+    ]
+
+
+_COUNTS = """
+    WITH RECURSIVE owners (member_id, owner) AS (
+        SELECT member_id, member_id FROM members WHERE merged_into IS NULL
+        UNION SELECT m.member_id, o.owner FROM members m JOIN owners o ON m.merged_into = o.member_id),
+    items AS (
+        SELECT o.owner, c.* FROM claims c JOIN owners o USING (member_id)
+        WHERE c.program_id = $1 AND ($3::uuid IS NULL OR o.owner > $3)
+          AND (c.counts ? $2 OR (c.kind = 'challenge' AND c.detail->>'challenge' = $2)))
+    SELECT owner,
+           coalesce(jsonb_agg(jsonb_build_array(at, kind || ':' || claim_id, program_version, counts->$2->0,
+                                                counts->$2->1)) FILTER (WHERE counts ? $2), '[]') AS counted,
+           coalesce(jsonb_agg(jsonb_build_array(at, program_version))
+                    FILTER (WHERE kind = 'challenge' AND (detail->>'reached')::boolean), '[]') AS rewarded
+    FROM items GROUP BY owner ORDER BY owner LIMIT $4"""
 
 
 async def load_seeds(tx: Transaction, world: World) -> None:
@@ -53,16 +109,21 @@ async def load_seeds(tx: Transaction, world: World) -> None:
         world.seeds = {row["commitment"]: row["seed"] for row in rows}
 
 
-async def entries(connection: asyncpg.Connection, program_id: str, rewards: list[str], until: datetime) -> list[Entry]:
-    """The tickets of a draw: issued before it closed, not given back, of members who are not erased."""
+async def entries(
+    connection: asyncpg.Connection, program_id: str, tickets: list[tuple[int, str]], until: datetime
+) -> list[Entry]:
+    """The tickets of a draw: bought as one of these rewards, each of a version, and issued before it closed; not given
+    back since, and of members who are not erased.
+    """
     rows = await connection.fetch(
         """SELECT c.coupon_id, c.member_id FROM coupons c LEFT JOIN members m USING (member_id)
-           WHERE c.program_id = $1 AND c.reward_id = ANY($2::text[]) AND c.kind = 'draw_entry'
-             AND c.state IN ('issued', 'used') AND c.issued_at < $3 AND m.status IS DISTINCT FROM 'erased'
+           JOIN unnest($2::int[], $3::text[]) AS t (program_version, reward_id) USING (program_version, reward_id)
+           WHERE c.program_id = $1 AND c.kind = 'draw_entry' AND c.state IN ('issued', 'used') AND c.issued_at < $4
+             AND m.status IS DISTINCT FROM 'erased'
            ORDER BY c.coupon_id""",
-        program_id, rewards, until,
+        program_id, [version for version, _ in tickets], [reward_id for _, reward_id in tickets], until,
     )  # fmt: skip
-    return [Entry(row["coupon_id"], row["member_id"]) for row in rows]
+    return [Entry(*row) for row in rows]
 
 
 async def lock_draw(tx: Transaction, program_id: str, draw_id: str) -> dict[str, Any] | None:
@@ -85,3 +146,9 @@ async def keep_draw(tx: Transaction, program_id: str, draw_id: str, result: dict
         "INSERT INTO draws (program_id, draw_id, held_at, result) VALUES ($1, $2, $3, $4::jsonb)",
         program_id, draw_id, tx.now, text(result),
     )  # fmt: skip
+
+
+async def held_draws(connection: asyncpg.Connection, program_id: str) -> set[str]:
+    """The draws of a program that were held."""
+    rows = await connection.fetch("SELECT draw_id FROM draws WHERE program_id = $1", program_id)
+    return {row["draw_id"] for row in rows}

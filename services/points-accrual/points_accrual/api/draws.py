@@ -1,14 +1,14 @@
-"""Chance that is fixed before and can be checked after: seeds, and the draws that are held with them."""
+"""Prize draws: held once with the seed that was committed to, and open to be checked."""
 
-from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter
+from pydantic import ConfigDict
 
 from contracts.base import Slug
 from contracts.ids import derived_id
-from contracts.program import Draw, DrawEntry, Program, ProgramBook
+from contracts.program import Draw, ProgramBook, ProgramPublishedV1
 from contracts.rewards import DrawHeldV1, Winner
 from shared.access import Principal, require
 from shared.http import Problem
@@ -25,22 +25,38 @@ Anyone = Annotated[Principal, require("store", "admin", "member")]
 _UNKNOWN = problems(status_404="No such draw, or it was not held yet.")
 
 
-class SeedView(View):
-    """A commitment for the program: the seed behind it stays secret until a draw shows it."""
-
-    commitment: str
-
-
 class DrawView(View):
     """A draw that was held."""
 
+    model_config = ConfigDict(
+        use_attribute_docstrings=True,
+        json_schema_extra={
+            "example": {
+                "draw_id": "autumn-trip", "program_version": 4, "prizes": 1,
+                "commitment": "87f8320cbe503cbce48d300a2de35a4808a34ea65d5cbf42949bc6056cde02b9",
+                "seed": "a5d59cc47f07ad85f1a35996052c41511262e109da0b768a3ec64f987d6af61e", "entries": 1,
+                "entries_digest": "47e495e0886f41aca7fd931f32f5b0e4d92399b61e7c168f44ea96adae2c0109",
+                "winners": [
+                    {
+                        "member_id": "3f6c1f0e-6c0b-4b7e-9a57-0d2f6f1f9a10",
+                        "coupon_id": "019feb8b-4200-8eef-a0f6-b20663e47c01",
+                    }
+                ],
+                "held_at": "2026-09-15T08:00:00Z",
+            }
+        },
+    )  # fmt: skip
+
     draw_id: str
+    program_version: int
+    """The last version published before the draw closed: it says the commitment and the number of prizes."""
+    prizes: int
     commitment: str
     seed: str
     """In hex; its SHA-256 is the commitment."""
     entries: int
     entries_digest: str
-    """SHA-256 of the coupon ids of all entries, sorted, one to a line, in hex."""
+    """SHA-256 of all entries, one to a line as `coupon_id member_id`, sorted, in hex."""
     winners: list[Winner]
     held_at: str
 
@@ -66,21 +82,15 @@ class Verified(View):
 
 
 def add_routes(router: APIRouter, context: Context, programs: ProgramBook) -> None:
-    """Seeds and draws."""
-
-    @router.post("/seeds", status_code=201, tags=["chance"], responses=problems(),
-                 summary="Draw a seed and commit to it, for a challenge with surprises or for a draw")  # fmt: skip
-    async def post_seed(principal: Admin) -> SeedView:
-        made = await context.execute(lambda tx: chance.make_seed(tx, principal.program_id))
-        return SeedView(commitment=made)
+    """Hold draws, show them, check them."""
 
     @router.post(
         "/draws/{draw_id}/hold", tags=["chance"], summary="Hold a draw that has closed; once and for ever",
         responses=problems(status_404="No such draw.", status_409="It is open still, or its seed is not here."),
     )  # fmt: skip
     async def post_hold(draw_id: Slug, principal: Admin) -> DrawView:
-        program, found = _draw_of(programs, principal, draw_id)
-        return await context.execute(partial(_hold, program, found))
+        version, found = _draw_of(programs, principal, draw_id)
+        return await context.execute(lambda tx: _hold(programs, version, found, tx, principal.program_id))
 
     @router.get("/draws/{draw_id}", tags=["chance"], responses=_UNKNOWN, summary="How a draw ended")
     async def get_draw(draw_id: Slug, principal: Anyone) -> DrawView:
@@ -98,17 +108,20 @@ def add_routes(router: APIRouter, context: Context, programs: ProgramBook) -> No
         faults = drawing.faults(
             bytes.fromhex(held["seed"]), draw_id, [_entry(item) for item in held["tickets"]], found.winners,
             committed=found.commitment, told_digest=held["entries_digest"],
-            told_winners=[UUID(item["coupon_id"]) for item in held["winners"]],
+            told_winners=[_entry(item) for item in held["winners"]],
         )  # fmt: skip
         return Verified(ok=not faults, faults=faults)
 
 
-def _draw_of(programs: ProgramBook, principal: Principal, draw_id: str) -> tuple[Program, Draw]:
-    program = programs.latest(principal.program_id)
-    found = next((item for item in program.draws if item.id == draw_id), None) if program else None
-    if program is None or found is None:
-        raise Problem(404, "Unknown draw", f"the program has no draw {draw_id!r}")
-    return program, found
+def _draw_of(programs: ProgramBook, principal: Principal, draw_id: str) -> tuple[int, Draw]:
+    found = drawing.announced(_versions(programs, principal.program_id), draw_id)
+    if found is None:
+        raise Problem(404, "Unknown draw", f"the program announced no draw {draw_id!r} before it closed")
+    return found[0].version, found[1]
+
+
+def _versions(programs: ProgramBook, program_id: str) -> list[ProgramPublishedV1]:
+    return [event for event in programs if event.program_id == program_id]
 
 
 async def _held(context: Context, principal: Principal, draw_id: str) -> dict[str, Any]:
@@ -122,27 +135,30 @@ def _entry(item: dict[str, str]) -> drawing.Entry:
     return drawing.Entry(UUID(item["coupon_id"]), UUID(item["member_id"]))
 
 
-async def _hold(program: Program, found: Draw, tx: Transaction) -> DrawView:
-    known = await chance.lock_draw(tx, program.id, found.id)
+async def _hold(programs: ProgramBook, version: int, found: Draw, tx: Transaction, program_id: str) -> DrawView:
+    known = await chance.lock_draw(tx, program_id, found.id)
     if known is not None:
         return DrawView.model_validate(known)
     if tx.now < found.closes_at:
         raise Problem(409, "Still open", f"the draw closes at {found.closes_at.isoformat()}")
-    seed = await chance.find_seed(tx.connection, program.id, found.commitment)
+    seed = await chance.find_seed(tx.connection, program_id, found.commitment)
     if seed is None:
         raise Problem(409, "Unknown seed", "the draw's commitment was not made here: `laurel seed` makes one")
-    rewards = [item.id for item in program.rewards if isinstance(item, DrawEntry) and item.draw == found.id]
-    entries = await chance.entries(tx.connection, program.id, rewards, found.closes_at)
-    winners = drawing.draw(seed, found.id, entries, found.winners)
+    if not await chance.show_seed(tx, program_id, found.commitment):
+        raise Problem(409, "Seed was shown", "everybody knows the draw's seed already; announce another draw")
+    rewards = drawing.tickets(_versions(programs, program_id), found.id)
+    entries = await chance.entries(tx.connection, program_id, rewards, found.closes_at)
+    winners = drawing.draw(seed.seed, found.id, entries, found.winners)
     event = DrawHeldV1(
-        program_id=program.id, draw_id=found.id, commitment=found.commitment, seed=seed.hex(), entries=len(entries),
-        entries_digest=drawing.digest(entries), held_at=tx.now,
+        program_id=program_id, draw_id=found.id, commitment=found.commitment, seed=seed.seed.hex(),
+        entries=len(entries), entries_digest=drawing.digest(entries), held_at=tx.now,
         winners=tuple(Winner(member_id=item.member_id, coupon_id=item.coupon_id) for item in winners),
     )  # fmt: skip
     result = event.model_dump(mode="json", exclude={"program_id"})
+    result |= {"program_version": version, "prizes": found.winners}
     tickets = [{"coupon_id": str(item.coupon_id), "member_id": str(item.member_id)} for item in entries]
-    await chance.keep_draw(tx, program.id, found.id, result | {"tickets": tickets})
+    await chance.keep_draw(tx, program_id, found.id, result | {"tickets": tickets})
     tx.mark_locked([event.key()])
-    event_id = derived_id(tx.now, event.TYPE, program.id, found.id)
+    event_id = derived_id(tx.now, event.TYPE, program_id, found.id)
     tx.publish(event, id=event_id, time=tx.now, cause=Cause.fresh("draw"))
     return DrawView.model_validate(result)
