@@ -137,7 +137,8 @@ def _check(name: str, path: Path, known: dict[str, str]) -> None:
     if name in known and known[name] != _checksum(path):
         raise MigrationError(
             f"migration {name} was applied to this database and has changed since: "
-            f"restore {path.name} as it was, and put the change into a new file"
+            f"restore {path.name} as it was, and put the change into a new file; where nothing is to be kept, as in a "
+            "folder .laurel of an earlier try, remove the database (or the folder) and begin anew"
         )
 
 

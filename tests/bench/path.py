@@ -82,9 +82,10 @@ def _order(number: int, now: datetime, crowd: Crowd) -> OrderChangedV1:
     price = chance.randrange(500, 30_000)
     amount = Amount(shop_minor=price, presentment_minor=price)
     placed = now - timedelta(seconds=chance.randrange(3600, 20 * 86_400))
+    member_id = UUID(int=crowd.first + number % crowd.members)
     return OrderChangedV1(
-        program_id=crowd.program_id, member_id=UUID(int=crowd.first + number % crowd.members), source="bench",
-        order_id=str(number), revision=1, currency="USD", presentment_currency="USD", placed_at=placed, paid_at=placed, updated_at=placed, payment="paid",
+        program_id=crowd.program_id, member_id=member_id, source="bench", order_id=str(number), revision=1,
+        currency="USD", presentment_currency="USD", placed_at=placed, paid_at=placed, updated_at=placed, payment="paid",
         lines=(
             OrderLine(
                 line_id="1", product_id="p", quantity=1, gross=amount, categories=(f"kind-{number % _KINDS}",)

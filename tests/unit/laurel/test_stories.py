@@ -7,8 +7,9 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from console.document import check
+from console.document import check, plain
 from contracts.program import Program
+from laurel.stories.documents import program_of, read_document
 from laurel.stories.golden import path_of, text_of
 from laurel.stories.playing import play
 from laurel.stories.reading import read
@@ -124,3 +125,16 @@ def test_the_story_of_the_documentation(tmp_path: Path) -> None:
     (tmp_path / "shop.yaml").write_text((ROOT / "stories" / "programs" / "shop.yaml").read_text("utf-8"), "utf-8")
     (tmp_path / "story.yaml").write_text(example, "utf-8")
     assert play(read(tmp_path / "story.yaml")).right
+
+
+def test_the_examples_of_the_guide_are_programs() -> None:
+    text = (ROOT / "docs" / "programs.md").read_text("utf-8")
+    examples = [part.split("```")[0] for part in text.split("```yaml\n")[1:]]
+    assert len(examples) >= 7
+    shop = read_document(ROOT / "stories" / "programs" / "shop.yaml")
+    for example in examples:
+        document, _, findings = plain(example)
+        assert not findings
+        assert isinstance(document, dict)
+        # What is named beside the shop's own: its rules and rewards stay, others are added.
+        program_of(shop, document)
