@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -115,3 +115,7 @@ class Words:
         """The day of that moment in the program's time zone."""
         local = datetime.fromisoformat(iso).astimezone(self._program.time_zone)
         return format_date(local.date(), format="long", locale=self.locale)
+
+    def last_day(self, iso: str) -> str:
+        """The last whole day before that moment, which is the end of one."""
+        return self.date((datetime.fromisoformat(iso) - timedelta(microseconds=1)).isoformat())

@@ -19,7 +19,7 @@ PARAMETERS: dict[str, dict[str, object]] = {
     },
     "tier_reached": {"tier_id": "silver"},
     "referral_rewarded": {"points": 500, "active": 3, "pending": 2, "activates_at": None, "role": "advocate"},
-    "points_expiring": {"points": 40, "active": 1200, "expires_at": "2026-12-31T22:00:00+00:00"},
+    "points_expiring": {"points": 40, "active": 1200, "expires_at": "2026-12-31T20:00:00+00:00"},
     "challenge_completed": {"challenge_id": "three-reviews", "points": 60},
     "coupon": {
         "reward_id": "five-off",

@@ -93,6 +93,14 @@ def test_a_missing_text_or_parameter_is_an_error(monkeypatch: pytest.MonkeyPatch
         mail("coupon", "en")
 
 
+def test_points_are_told_with_their_last_day() -> None:
+    """They run out with the first moment of 1 January in Baku, four hours before UTC: 31 December is the last day."""
+    made = mail("points_expiring", "en")
+    for part in (made.text, Texts(made.html).text):
+        assert "December 31, 2026" in part
+        assert "January" not in part
+
+
 KINDS = (
     "percent_off", "free_shipping", "free_product", "gift_card", "store_credit", "perk", "membership", "draw_entry",
     "donation",

@@ -86,7 +86,11 @@ def _add_adjustments(router: APIRouter, context: Context, programs: ProgramBook)
         command = commands.Adjust(**body.model_dump(), actor=principal.subject)
         program = programs.in_force(principal.program_id, context.clock.now())
         above = program.adjustments.approval_above if program else None
-        if above is not None and abs(command.points) > above:
+        if program is not None and above is not None and abs(command.points) > above:
+            try:
+                adjusting.check_amount(program, command.points)
+            except RefusedError as refusal:
+                raise refused(refusal) from refusal
             response.status_code = 202
             return await context.execute(
                 partial(_request, programs, principal, member_id, command, idempotency_key)

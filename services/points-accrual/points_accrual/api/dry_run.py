@@ -51,7 +51,7 @@ class WouldBe(View):
     balances: dict[str, int]
     """As they would be."""
     events: list[dict[str, Any]]
-    """Everything else that would follow: challenges, coupons."""
+    """Everything else that would follow: challenges, coupons; without codes, and without surprises."""
 
 
 class _Over(Exception):
@@ -75,6 +75,7 @@ def add_routes(router: APIRouter, context: Context, programs: ProgramBook) -> No
             if await store.find_member(tx.connection, principal.program_id, member_id) is None:
                 raise no_member()
             world = await store.load(tx, programs, [Message(event, envelope, "", 0, 0)])
+            world.blind = True
             HANDLERS[type(event)](world, event, str(envelope.id), Trace("dry-run"))
             raise _Over(await _result(tx, world, event))
 
@@ -130,7 +131,8 @@ async def _result(tx: Transaction, world: World, event: Any) -> WouldBe:
         tier_before=before, tier_after=after, missing_for_next_tier=missing,
         balances=account.balances().model_dump(),
         events=[
-            {"type": item.TYPE, "data": item.model_dump(mode="json")}
+            # A code drawn here goes back to its pool: nobody may see it.
+            {"type": item.TYPE, "data": item.model_dump(mode="json", exclude={"code"})}
             for (item, _, _), _ in world.outbox
             if item is not own
         ],

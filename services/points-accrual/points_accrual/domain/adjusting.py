@@ -14,6 +14,7 @@ from contracts.points import (
     PointsImportedV1,
     PointsReinstatedV1,
 )
+from contracts.program import Program
 
 from .account import Account, Decision, credit_active, debit_active, post
 from .announcing import told
@@ -37,10 +38,7 @@ def adjust(world: World, account: Account, command: Adjust, key: str, trace: Tra
     decision = begin_command(world, account, "adjust", command, key, command.actor, command.reason)
     program = program_now(world, account, decision)
     book, at = rulebook(program), decision.effective_at
-    if not command.points:
-        raise RefusedError("amount", "Zero points change nothing.")
-    if abs(command.points) > program.adjustments.points_max:
-        raise RefusedError("amount", f"At most {program.adjustments.points_max} points by one adjustment.")
+    check_amount(program, command.points)
     if command.points > 0:
         claim = ClaimKey("adjustment", f"{account.member_id}:{decision.sequence}")
         ends = command.expires_at or expiry(at, book.terms("", "adjustment")[1], book.zone)
@@ -55,6 +53,14 @@ def adjust(world: World, account: Account, command: Adjust, key: str, trace: Tra
         program.version, change=command.points,
     )  # fmt: skip
     return _answer(world, account, decision, [event], trace)
+
+
+def check_amount(program: Program, points: int) -> None:
+    """Raises `RefusedError` for an adjustment that nobody may make, also not with a second person."""
+    if not points:
+        raise RefusedError("amount", "Zero points change nothing.")
+    if abs(points) > program.adjustments.points_max:
+        raise RefusedError("amount", f"At most {program.adjustments.points_max} points by one adjustment.")
 
 
 def _new_lot(

@@ -42,6 +42,8 @@ def reassess(
     """Bring what challenges gave to what they should give now, within the open decision."""
     events: list[Announcement] = []
     for challenge_id in sorted(challenges):
+        if world.blind and _by_chance(world, account.program_id, challenge_id):
+            continue
         before = world.tallies.pop((account.member_id, challenge_id), None) or Tally()
         after = count_challenge(world, account.member_id, challenge_id)
         claims = _given(world, account, challenge_id)
@@ -52,6 +54,14 @@ def reassess(
         if before.state() != after.state():
             events += _progress(world, account, decision, challenge_id, after)
     return events
+
+
+def _by_chance(world: World, program_id: str, challenge_id: str) -> bool:
+    """Whether any version lets chance decide when it is reached."""
+    versions = (event.document for event in world.programs if event.program_id == program_id)
+    return any(
+        item.id == challenge_id and item.surprise_in is not None for program in versions for item in program.challenges
+    )
 
 
 def _given(world: World, account: Account, challenge_id: str) -> list[Claim]:

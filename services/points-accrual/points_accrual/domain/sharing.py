@@ -12,7 +12,7 @@ from .account import Account, Decision, Posting, begin, credit_active, debit_act
 from .announcing import announce_time, told
 from .calendar import period
 from .catalogue import RefusedError
-from .commands import HandOut, Join, Portion, Receive, Send
+from .commands import Command, HandOut, Join, Portion, Receive, Send
 from .lots import ClaimKey, Lot
 from .rulebook import rulebook
 from .terms import warn
@@ -70,15 +70,7 @@ def _hand_out(world: World, account: Account, to_member_id: UUID, points: int, k
 
 def hand_out(world: World, account: Account, command: HandOut, key: str, trace: Trace) -> list[Portion]:
     """Points leave for another member, soonest-expiring first. What ran out meanwhile stays behind."""
-    decision = begin(
-        account,
-        "hand_out",
-        f"command:{key}",
-        Cause(kind="command", id=key[:255]),
-        occurred_at=world.now,
-        recorded_at=world.now,
-        input=command.model_dump_json(),
-    )
+    decision = _begin(world, account, "hand_out", f"command:{key}", key, command)
     points = min(command.points, account.active)
     portions = _leave(account, decision, points) if points else []
     for event in announce_time(world, account, decision):
@@ -147,15 +139,7 @@ def _today(now: datetime, program: Any) -> str:
 
 def receive(world: World, account: Account, command: Receive, key: str, trace: Trace) -> None:
     """Points that another member gave."""
-    decision = begin(
-        account,
-        "receive",
-        f"received:{command.from_member_id}:{key}",
-        Cause(kind="command", id=key[:255]),
-        occurred_at=world.now,
-        recorded_at=world.now,
-        input=command.model_dump_json(),
-    )
+    decision = _begin(world, account, "receive", f"received:{command.from_member_id}:{key}", key, command)
     key_of = ClaimKey("transfer", f"{account.member_id}:{decision.sequence}")
     receive_into(world, account, decision, command.portions, key_of)
     for event in announce_time(world, account, decision):
@@ -165,18 +149,17 @@ def receive(world: World, account: Account, command: Receive, key: str, trace: T
 
 def join(world: World, account: Account, command: Join, key: str, trace: Trace) -> None:
     """Become part of a household, or leave it."""
-    decision = begin(
-        account,
-        "join",
-        f"command:{key}",
-        Cause(kind="command", id=key[:255]),
-        occurred_at=world.now,
-        recorded_at=world.now,
-        input=command.model_dump_json(),
-    )
+    decision = _begin(world, account, "join", f"command:{key}", key, command)
     account.household_id, account.changed = command.household_id, True
     for event in announce_time(world, account, decision):
         world.tell(event, trace)
+
+
+def _begin(world: World, account: Account, kind: str, name: str, key: str, command: Command) -> Decision:
+    cause = Cause(kind="command", id=key[:255])
+    return begin(
+        account, kind, name, cause, occurred_at=world.now, recorded_at=world.now, input=command.model_dump_json()
+    )  # fmt: skip
 
 
 def _tell(

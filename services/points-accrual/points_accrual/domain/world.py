@@ -138,6 +138,8 @@ class World:
     """Challenges of accounts, as far as they were counted already."""
     replaying: bool = False
     """Decisions are made again one by one: none of them calls for others."""
+    blind: bool = False
+    """Only a try: what chance decides stays unseen, or members could try until it pays."""
     _renewing: dict[str, bool] = field(default_factory=dict)
 
     def keep(self, program_id: str, claim: Claim) -> None:

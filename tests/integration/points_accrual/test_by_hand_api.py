@@ -1,0 +1,116 @@
+"""Dry runs that leave no trace and show no secret, adjustments with a second person, what members gave to causes."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from points_accrual import store
+from shared.db import plain
+from shared.testing import Harness
+from tests.integration.points_accrual.conftest import NOW, service
+from tests.integration.points_accrual.test_ledger_database import rows
+from tests.unit.points_accrual.samples import ANN, DAY, activity, enrolled, line, order, program
+
+pytestmark = pytest.mark.integration
+COMMITMENT = "ab" * 32
+DOCUMENT = program(
+    {"type": "spend", "id": "spend", "points_per_unit": "1"},
+    {"type": "activity", "id": "review", "activity": "review", "points": 20},
+    pending_days=0,
+    rest={
+        "rewards": [
+            {"type": "free_product", "id": "mug", "name": {"en": "Mug"}, "cost": 50, "product": "mug", "codes": "pool"},
+            {
+                "type": "donation",
+                "id": "tree",
+                "name": {"en": "Tree"},
+                "cost": 40,
+                "value_minor": 100,
+                "cause": "trees",
+            },
+        ],
+        "challenges": [
+            {"id": "second", "counts": "orders", "at": [2], "reward": "mug"},
+            {"id": "luck", "counts": "orders", "surprise_in": 2, "commitment": COMMITMENT, "points": 999},
+        ],
+        "causes": [{"id": "trees", "name": {"en": "Trees"}}],
+        "adjustments": {"points_max": 1000, "approval_above": 100},
+    },
+)
+
+
+@pytest.fixture
+async def ledger(database: str) -> AsyncIterator[Harness]:
+    async with service(database, DOCUMENT) as running:
+        await running.deliver(enrolled(NOW - 9 * DAY), order(placed_at=NOW - 8 * DAY))
+        await running.outbox()
+        yield running
+        async with running.context.pool.acquire() as connection:
+            assert await store.imbalances(plain(connection)) == []
+
+
+async def post(ledger: Harness, path: str, body: Any, scope: Any = "admin", key: str | None = None) -> httpx.Response:
+    headers = ledger.token(scope) | ({"Idempotency-Key": key} if key else {})
+    return await ledger.client.post(f"/v1/{path}", json=body, headers=headers)
+
+
+def cart(gross: int) -> dict[str, Any]:
+    made = order(line("1", gross), placed_at=NOW).model_dump(mode="json")
+    names = {"program_id", "member_id", "revision", "recorded_at", "fingerprints"}
+    return {name: value for name, value in made.items() if name not in names}
+
+
+async def test_a_cart_is_tried_and_nothing_is_written(ledger: Harness) -> None:
+    async with ledger.context.pool.acquire() as connection:
+        await store.import_codes(plain(connection), "aurora", "mug", ["SECRET-MUG"])
+        await connection.execute(
+            "INSERT INTO seeds (commitment, program_id, seed, made_at) VALUES ($1, 'aurora', $2, now())",
+            COMMITMENT, b"x" * 32,
+        )  # fmt: skip
+    before = await rows(ledger)
+    answer = await post(ledger, f"members/{ANN}/dry-runs/order", cart(95000), "store")
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    assert (found["points"], found["granted_by_rule"]) == (950, {"spend": 950})
+    assert (found["tier_before"], found["tier_after"], found["missing_for_next_tier"]) == ("basic", "silver", 950)
+    assert "loyalty.reward.issued.v1" in {item["type"] for item in found["events"]}
+    assert "SECRET" not in answer.text
+    assert "luck" not in answer.text
+    tried = activity("review", at=NOW).model_dump(mode="json", include={"source", "activity_id", "kind", "occurred_at",
+                                                                       "verified", "object_id"})  # fmt: skip
+    review = await post(ledger, f"members/{ANN}/dry-runs/activity", tried, "store")
+    assert review.json()["points"] == 20, review.text
+    assert await rows(ledger) == before
+    assert await ledger.outbox() == []
+
+
+async def test_a_great_adjustment_waits_for_a_second_person(ledger: Harness) -> None:
+    path = f"members/{ANN}/adjustments"
+    asked = await post(ledger, path, {"points": 500, "reason": "a lost parcel"}, key="1")
+    assert asked.status_code == 202, asked.text
+    waiting = await ledger.client.get("/v1/approvals", headers=ledger.token("admin"))
+    (item,) = waiting.json()["approvals"]
+    own = await post(ledger, f"approvals/{item['approval_id']}/approval", None)
+    assert (own.status_code, own.json()["title"]) == (409, "Second person needed")
+    other = ledger.context.tokens.mint(
+        "aurora", "admin", now=ledger.clock.now(), ttl=10 * DAY, member_id=None, subject="bob"
+    )
+    headers = {"Authorization": f"Bearer {other}"}
+    done = await ledger.client.post(f"/v1/approvals/{item['approval_id']}/approval", headers=headers)
+    assert done.json()["balances"]["active"] == 600, done.text
+    again = await ledger.client.post(f"/v1/approvals/{item['approval_id']}/approval", headers=headers)
+    assert again.json()["title"] == "Decided already"
+    assert (await post(ledger, path, {"points": 2000, "reason": "too much"}, key="2")).status_code == 422
+    small = await post(ledger, path, {"points": -50, "reason": "a mistake"}, key="3")
+    assert (small.status_code, small.json()["balances"]["active"]) == (201, 550)
+
+
+async def test_what_members_gave_is_told(ledger: Harness) -> None:
+    for key in ("1", "2"):
+        given = await post(ledger, f"members/{ANN}/redemptions", {"reward_id": "tree"}, "store", key)
+        assert given.status_code == 201, given.text
+    causes = await ledger.client.get("/v1/causes", headers=ledger.token("store"))
+    (trees,) = causes.json()["causes"]
+    assert (trees["donations"], trees["value_minor"], trees["points"]) == (2, 200, 80)
