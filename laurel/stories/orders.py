@@ -178,7 +178,10 @@ def _payment(values: dict[str, Any]) -> str:
     if not values["refunds"]:
         return "paid"
     back = sum(_paid_back(refund, values) for refund in values["refunds"])
-    return "refunded" if back >= values["total"].presentment_minor else "partially_refunded"
+    # What an edit took away was paid too.
+    lines = sum(line.gross.presentment_minor - line.discount.presentment_minor for line in values["lines"])
+    paid = values["total"].presentment_minor + max(0, lines - values["subtotal"].presentment_minor)
+    return "refunded" if back >= paid else "partially_refunded"
 
 
 def _paid_back(refund: Refund, values: dict[str, Any]) -> Decimal:

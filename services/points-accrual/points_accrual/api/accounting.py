@@ -21,8 +21,14 @@ from ..store import accounting
 from .views import Body, View, problems
 
 Admin = Annotated[Principal, require("admin")]
-Share = Annotated[Decimal | None, Query(ge=0, le=1, description="Of points that will be redeemed; else estimated.")]
-Cost = Annotated[Decimal | None, Query(ge=0, description="Minor units that a point costs; else as rewards cost it.")]
+Share = Annotated[
+    Decimal | None,
+    Query(ge=0, le=1, decimal_places=6, description="Of points that will be redeemed; else estimated."),
+]
+Cost = Annotated[
+    Decimal | None,
+    Query(ge=0, le=10**9, decimal_places=6, description="Minor units that a point costs; else as rewards cost it."),
+]
 MONTHS_MIN = 12
 """So old must the oldest points be before the past tells what will be redeemed."""
 BANDS = ((0, 3), (3, 6), (6, 12), (12, 24), (24, None))

@@ -2,14 +2,14 @@
 
 import hashlib
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Path, Query, Response
 
-from contracts.base import Instant, Slug
+from contracts.base import EARLIEST, Instant, Slug
 from contracts.program import ProgramBook
 from shared.access import Principal, require_member
 from shared.http import Problem
@@ -279,7 +279,10 @@ def _place(before: str | None) -> tuple[datetime, str] | None:
         return None
     at, _, name = before.partition("~")
     try:
-        return datetime.fromisoformat(at), name
+        moment = datetime.fromisoformat(at)
+        if moment.tzinfo is None or not EARLIEST.year <= moment.year < 2300 or "\x00" in name:
+            raise ValueError
+        return moment.astimezone(UTC), name
     except ValueError:
         raise Problem(422, "Invalid request", "`before` is the `next` of an earlier page") from None
 

@@ -167,6 +167,8 @@ def _open(
     at = decision.effective_at
     if opening.expires_at is not None and opening.expires_at <= at:
         raise RefusedError("expired", f"Lot {place + 1} has run out already.")
+    if opening.expires_at and opening.activates_at and opening.expires_at <= opening.activates_at:
+        raise RefusedError("until", f"Lot {place + 1} would run out before it can be spent.")
     lot = _new_lot(account, book, claim, opening.earned_at or at, opening.expires_at, place)
     if opening.activates_at is not None and opening.activates_at > at:
         lot.state, lot.activates_at, lot.remaining = "pending", opening.activates_at, opening.points

@@ -68,7 +68,7 @@ def lower_by(
     """
     account.touched.add(lot.lot_id)
     own = min(points, lot.remaining)
-    if lot.state == "active" and policy == "only_pending":
+    if lot.state != "pending" and policy == "only_pending":
         own = min(own, in_time)
     if own:
         _take_own(account, lot, own, rule_id, at)
@@ -88,16 +88,20 @@ def lower_by(
         for lot_id, used in uses:
             _taken(lot, Taking("active", used, lot_id))
         points -= others
-    for kind, part in _rest(account, points, policy):
+    spent_in_time = max(0, in_time - own - expired) if policy == "only_pending" else 0
+    for kind, part in _rest(account, points, policy, spent_in_time):
         _post(account, lot, "waived" if kind == "waived" else "deficit", "clawed_back", part, rule_id, at)
         _taken(lot, Taking(kind, part))
 
 
-def _rest(account: Account, points: int, policy: Policy) -> list[tuple[Literal["deficit", "held", "waived"], int]]:
+def _rest(
+    account: Account, points: int, policy: Policy, in_time: int
+) -> list[tuple[Literal["deficit", "held", "waived"], int]]:
     """What is not there is owed, or waived. What reserved points could pay is owed until the hold ends."""
     if policy == "unlimited":
         return [("deficit", points)] if points else []
-    reserved = min(points, max(0, account.held - account.deficit)) if policy == "within_balance" else 0
+    may = {"within_balance": points, "only_pending": min(points, in_time)}.get(policy, 0)
+    reserved = min(may, max(0, account.held - account.deficit))
     parts: list[tuple[Literal["deficit", "held", "waived"], int]] = [("held", reserved), ("waived", points - reserved)]
     return [(kind, part) for kind, part in parts if part]
 

@@ -7,8 +7,8 @@ from pydantic import Field
 
 from contracts.base import Instant, MemberId, Model, Points, ShortText, Slug
 
-Reason = Annotated[str, Field(min_length=3, max_length=255)]
-OrderName = Annotated[str, Field(max_length=400, pattern=r"^[a-z0-9][a-z0-9-]{0,62}:.+$")]
+Reason = Annotated[str, Field(min_length=3, max_length=255, pattern=r"^[^\x00]+$")]
+OrderName = Annotated[str, Field(max_length=400, pattern=r"^[a-z0-9][a-z0-9-]{0,62}:[^\x00]+$")]
 """`source:order_id`."""
 
 
@@ -123,7 +123,7 @@ class HandOut(Command):
 class OpeningLot(Model):
     """Points of an earlier program."""
 
-    points: Annotated[int, Field(gt=0)]
+    points: Annotated[int, Field(gt=0, le=2**40)]
     expires_at: Instant | None = None
     activates_at: Instant | None = None
     """Without: they can be spent at once."""

@@ -28,7 +28,7 @@ def conclude(world: World, account: Account, decision: Decision, claim: Claim, t
         return
     member = world.members[account.member_id]
     verdict = judge(world, account, claim, book)
-    if verdict.reason is None and claim.key.kind in ("order", "activity"):
+    if _did_something(claim, verdict):
         what = "order" if claim.key.kind == "order" else claim.facts.kind
         _renew(world, account, what, claim, decision)
     found = limited(claim, book, verdict.wanted, lambda c, w: _room(world, account, decision, claim, c, w))
@@ -152,6 +152,19 @@ def _count(world: World, account: Account, claim: Claim, verdict: Verdict, book:
     else:
         all_of.pop(claim.key, None)
     return changed
+
+
+UNDONE = frozenset({None, "refunded", "cancelled", "not_paid", "revoked", "below_minimum", "nothing_counts"})
+"""Reasons for which something earns nothing (now), and was done all the same."""
+
+
+def _did_something(claim: Claim, verdict: Verdict) -> bool:
+    """Whether the member did something that keeps points alive. What undoes it later does not undo that; so it does not
+    matter which of the two is known first.
+    """
+    if claim.key.kind == "order":
+        return verdict.reason in UNDONE and claim.facts.paid_at is not None
+    return claim.key.kind == "activity" and verdict.reason in UNDONE
 
 
 def _renew(world: World, account: Account, what: str, claim: Claim, decision: Decision) -> None:

@@ -28,6 +28,8 @@ class Coupon:
     """The lots that paid for it, in the order in which they were used."""
     returned: int = 0
     """Points that came back so far."""
+    by_hand: int = 0
+    """Of them, those that somebody of the shop gave back: no order takes them again."""
     value_minor: int | None = None
     code: str | None = None
     held_until: datetime | None = None

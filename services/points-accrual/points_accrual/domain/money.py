@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
+from itertools import combinations
 from typing import Literal
 
 from contracts.orders import Dispute, OrderFacts, OrderLine, Refund, RefundLine
@@ -103,7 +104,8 @@ def counted(
     other, spent = _share(order, cards), _share(order, points)
     if back and spent and points_refund == "money_first" and found.total:
         left = found.total - _placed(order, basis).total * spent  # What the money paid for, less all that came back.
-        return found.times(max(Fraction(0), left) / found.total * (1 - other))
+        cards_of_money = other / (1 - spent) if spent < 1 else Fraction(1)
+        return found.times(max(Fraction(0), left) / found.total * max(Fraction(0), 1 - cards_of_money))
     return found.times(max(Fraction(0), 1 - other - spent))
 
 
@@ -201,9 +203,28 @@ def _bounded_shop(order: OrderFacts) -> tuple[list[int], list[int]]:
     return nets, apportion(order.tax.shop_minor, nets) if order.tax.shop_minor > 0 and not any(taxes) else taxes
 
 
+LINES_TRIED = 12
+"""Of longer orders the lines that an edit took away are not looked for."""
+
+
+def _taken_away(nets: list[int], subtotal: int) -> set[int]:
+    """The lines that make the sum exceed the subtotal: the smallest set of just that sum, where it is the only one."""
+    excess = sum(nets) - max(0, subtotal)
+    places = [place for place, net in enumerate(nets) if net]
+    if excess <= 0 or len(places) > LINES_TRIED:
+        return set()
+    for size in range(1, len(places) + 1):
+        found = [chosen for chosen in combinations(places, size) if sum(nets[place] for place in chosen) == excess]
+        if found:
+            return set(found[0]) if len(found) == 1 else set()
+    return set()
+
+
 def _bounded(nets: list[int], subtotal: int) -> list[int]:
     """The order's own subtotal bounds the sum of its lines: snapshots keep lines that an edit took away."""
     nets = [max(0, net) for net in nets]
+    gone = _taken_away(nets, subtotal) if sum(nets) > subtotal else ()
+    nets = [0 if place in gone else net for place, net in enumerate(nets)]
     return apportion(max(0, subtotal), nets) if sum(nets) > subtotal else nets
 
 
@@ -240,6 +261,10 @@ def _returned(order: OrderFacts, back: Sequence[Refund], paid: list[int]) -> tup
         for index, amount in told:
             if index is None:
                 extra += share * amount
+            elif not paid[index] and order.lines[index].gross.presentment_minor > (
+                order.lines[index].discount.presentment_minor
+            ):
+                continue  # An edit took the line away: what was paid back for it is told by the subtotal already.
             else:
                 lines[index] += share * amount
     return lines, shipping, extra

@@ -112,8 +112,11 @@ def capture(world: World, account: Account, command: Capture, key: str, trace: T
             program_version=coupon.program_version,
         )  # fmt: skip
     if book.program.earning.clawback != "unlimited":
-        # What could only be owed while points were held is now decided by the policy: waived.
-        owed = account.deficit - account.held
+        # What could only be owed while points were held is now decided by the policy: waived. Other debts stay.
+        for_hold = sum(
+            taking.points for lot in account.lots.values() for taking in lot.takings if taking.kind == "held"
+        )  # fmt: skip
+        owed = min(for_hold, account.deficit - account.held)
         forgive(account, owed, at=decision.effective_at, program_version=coupon.program_version, kinds=("held",))
     coupon.order = command.order or coupon.order
     coupon.code = draw_code(world, account, decision, reward, coupon.coupon_id)
@@ -153,6 +156,7 @@ def reverse(world: World, account: Account, command: Reverse, key: str, trace: T
     if points > left or (command.points is None and not left and coupon.points):
         raise RefusedError("too_many", f"{left} points of it can come back.")
     give_back(world, account, decision, coupon, coupon.returned + points)
+    coupon.by_hand = coupon.returned
     void = coupon.returned == coupon.points
     if void:
         coupon.state = "returned"

@@ -6,7 +6,7 @@ from contracts.base import Model
 from contracts.ids import derived_id
 from contracts.orders import OrderChangedV1, Refund
 from contracts.points import OrderRef, PointsReturnedV1
-from contracts.program import Redemption
+from contracts.program import AnyAmount, Redemption
 from contracts.rewards import RewardUsedV1
 
 from .account import Account, Decision, begin
@@ -16,6 +16,9 @@ from .coupons import Coupon
 from .giving import about, give_back, returned
 from .money import is_gone, refunded_minor, refunded_share
 from .world import Announcement, Trace, World
+
+TENDER = ("gift_card", "store_credit")
+"""Kinds of rewards that orders are paid with; others take something off."""
 
 
 def codes_of(order: OrderChangedV1) -> set[str]:
@@ -63,7 +66,10 @@ def _may_use(coupon: Coupon, order: OrderChangedV1) -> bool:
 def _settle(world: World, account: Account, cause_of: Decision, claim: Claim, coupon: Coupon, trace: Trace) -> None:
     order: OrderChangedV1 = claim.facts
     policy = world.book(account.program_id, coupon.program_version).program.redemption
-    target = points_back(coupon, order, _policy(world, account, coupon, policy), policy)
+    reward = world.book(account.program_id, coupon.program_version).program.reward(coupon.reward_id)
+    coupon_refund = reward.returned if reward is not None and reward.returned is not None else policy.coupon_refund
+    paid_with = isinstance(reward, AnyAmount) and (reward.points_per_unit is not None or reward.type in TENDER)
+    target = max(coupon.by_hand, points_back(coupon, order, coupon_refund, policy, tender=paid_with))
     if coupon.state == "used" and target == coupon.returned:
         return
     ref = claim.order_ref()
@@ -104,12 +110,9 @@ def tell_returned(world: World, account: Account, decision: Decision, coupon: Co
     )  # fmt: skip
 
 
-def _policy(world: World, account: Account, coupon: Coupon, policy: Redemption) -> str:
-    reward = world.book(account.program_id, coupon.program_version).program.reward(coupon.reward_id)
-    return reward.returned if reward is not None and reward.returned is not None else policy.coupon_refund
-
-
-def points_back(coupon: Coupon, order: OrderChangedV1, coupon_refund: str, policy: Redemption) -> int:
+def points_back(
+    coupon: Coupon, order: OrderChangedV1, coupon_refund: str, policy: Redemption, *, tender: bool
+) -> int:  # fmt: skip
     """How many points of a coupon should have come back, by what of its order did: a cumulative target.
 
     What was paid with points comes back with the money of the order: in proportion, or after all of the money. Disputes
@@ -118,7 +121,7 @@ def points_back(coupon: Coupon, order: OrderChangedV1, coupon_refund: str, polic
     if not coupon.points:
         return 0
     back = tuple(refund for refund in order.refunds if not refund.goodwill)
-    if order.points_paid.presentment_minor > 0:
+    if tender and order.points_paid.presentment_minor > 0:
         return _paid_with_points(coupon.points, order, back, policy)
     share = 1 if _is_undone(order) else refunded_share(order, back)
     if coupon_refund == "never":

@@ -180,6 +180,7 @@ CREATE TABLE coupons (
     state            text        NOT NULL CHECK (state IN ('held', 'released', 'issued', 'used', 'expired', 'returned')),
     points           bigint      NOT NULL CHECK (points >= 0),
     returned         bigint      NOT NULL CHECK (returned >= 0 AND returned <= points),
+    by_hand          bigint      NOT NULL CHECK (by_hand >= 0 AND by_hand <= points),
     -- The lots that paid for it, in the order of use: [[lot, points], …].
     uses             jsonb       NOT NULL,
     value_minor      bigint,

@@ -61,7 +61,8 @@ _TABLES: dict[str, tuple[str, str]] = {
     ),
     "coupons": (
         "coupon_id::text",
-        ("state, points, returned, reward_id, kind, program_version, uses, value_minor, md5(upper(code)) AS code,"
+        ("state, points, returned, by_hand, reward_id, kind, program_version, uses, value_minor,"
+         " md5(upper(code)) AS code,"
          " opened_at, held_until, issued_at, expires_at, order_id, challenge, windows, program_id"),
     ),
 }  # fmt: skip

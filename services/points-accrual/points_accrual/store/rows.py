@@ -125,7 +125,8 @@ def to_coupon(row: asyncpg.Record) -> Coupon:
         row["coupon_id"], row["program_id"], row["member_id"], row["reward_id"], row["kind"], row["program_version"],
         row["points"], row["opened_at"], row["state"],
         [(UUID(lot_id), points) for lot_id, points in orjson.loads(row["uses"])], row["returned"],
-        row["value_minor"], row["code"], row["held_until"], row["issued_at"], row["expires_at"], row["order_id"],
+        row["by_hand"], row["value_minor"], row["code"], row["held_until"], row["issued_at"], row["expires_at"],
+        row["order_id"],
         (challenge[0], challenge[1]) if challenge else None, orjson.loads(row["windows"]),
     )  # fmt: skip
 
