@@ -116,7 +116,7 @@ def capture(world: World, account: Account, command: Capture, key: str, trace: T
         for_hold = sum(
             taking.points for lot in account.lots.values() for taking in lot.takings if taking.kind == "held"
         )  # fmt: skip
-        owed = min(for_hold, account.deficit - account.held)
+        owed = max(0, min(for_hold, account.deficit - account.held))
         forgive(account, owed, at=decision.effective_at, program_version=coupon.program_version, kinds=("held",))
     coupon.order = command.order or coupon.order
     coupon.code = draw_code(world, account, decision, reward, coupon.coupon_id)

@@ -194,7 +194,8 @@ _COUPONS = """
         AS x (c, p, m, r, k, pv, s, po, re, u, v, co, op, h, i, e, o, ch, w, bh)
     ON CONFLICT (coupon_id) DO UPDATE SET
         member_id = excluded.member_id, partition = excluded.partition, state = excluded.state,
-        returned = excluded.returned, by_hand = excluded.by_hand, code = excluded.code, held_until = excluded.held_until,
+        returned = excluded.returned, by_hand = excluded.by_hand, code = excluded.code,
+        held_until = excluded.held_until,
         issued_at = excluded.issued_at, expires_at = excluded.expires_at, order_id = excluded.order_id"""
 
 
