@@ -1,7 +1,9 @@
 """Dry runs that leave no trace and show no secret, adjustments with a second person, what members gave to causes."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -36,6 +38,7 @@ DOCUMENT = program(
             {"id": "luck", "counts": "orders", "surprise_in": 2, "commitment": COMMITMENT, "points": 999},
         ],
         "causes": [{"id": "trees", "name": {"en": "Trees"}}],
+        "households": {"members_max": 2},
         "adjustments": {"points_max": 1000, "approval_above": 100},
     },
 )
@@ -114,3 +117,32 @@ async def test_what_members_gave_is_told(ledger: Harness) -> None:
     causes = await ledger.client.get("/v1/causes", headers=ledger.token("store"))
     (trees,) = causes.json()["causes"]
     assert (trees["donations"], trees["value_minor"], trees["points"]) == (2, 200, 80)
+
+
+async def test_a_household_is_never_fuller_than_it_may_be(ledger: Harness) -> None:
+    members = [UUID(int=0x8000 << 64 | number) for number in range(1, 9)]
+    await ledger.deliver(*(enrolled(NOW - 9 * DAY, member_id=member_id) for member_id in members))
+
+    async def join(member_id: UUID) -> int:
+        headers = ledger.token("admin") | {"Idempotency-Key": str(member_id)}
+        body = {"household_id": str(UUID(int=1))}
+        return (await ledger.client.put(f"/v1/members/{member_id}/household", json=body, headers=headers)).status_code
+
+    answers = await asyncio.gather(*(join(member_id) for member_id in members))
+    assert sorted(answers) == [200] * 2 + [409] * 6
+
+
+async def test_input_that_no_table_can_hold_is_refused(ledger: Harness) -> None:
+    path = f"members/{ANN}"
+    lot = {"points": 10, "expires_at": "2027-01-01T00:00:00Z", "activates_at": "2027-06-01T00:00:00Z"}
+    imported = {"import_id": "old", "as_of": NOW.isoformat(), "lots": [lot]}
+    answers = [
+        await post(ledger, f"{path}/adjustments", {"points": 5, "reason": "a\x00bc"}, key="1"),
+        await post(ledger, f"{path}/redemptions", {"reward_id": "tree", "order": "shop:a\x00b"}, key="2"),
+        await post(ledger, f"{path}/imports", imported),
+        await post(ledger, f"{path}/imports", imported | {"lots": [{"points": 10**30}]}),
+        await ledger.client.get("/v1/liability?cost_minor=1e400", headers=ledger.token("admin")),
+    ]
+    for before in ("2026-01-01T00:00:00Z~a%00b", "9999-12-31T23:59:59-14:00~a", "2026-01-01T00:00:00~a", "x"):
+        answers.append(await ledger.client.get(f"/v1/{path}/orders?before={before}", headers=ledger.token("store")))
+    assert [answer.status_code for answer in answers] == [422] * len(answers), [answer.text for answer in answers]

@@ -251,30 +251,8 @@ def _add_lots(router: APIRouter, context: Context, programs: ProgramBook) -> Non
 
 def _add_households(router: APIRouter, context: Context, programs: ProgramBook) -> None:
     async def change(principal: Principal, member_id: UUID, household_id: UUID | None, key: str) -> Done:
-        members_max = 0
-        program = programs.in_force(principal.program_id, context.clock.now())
-        if program is not None and program.households is not None:
-            members_max = program.households.members_max
-        if household_id is not None:
-            if not members_max:
-                raise Problem(409, "No households", "this program has no households")
-            others = await context.read(
-                lambda connection: store.members_of_household(connection, principal.program_id, household_id)
-            )
-            if len(set(others) | {member_id}) > members_max:
-                raise Problem(409, "Household full", f"a household has at most {members_max} members")
-
-        def act(world: World, account: Any, command: commands.Join, key: str, trace: Trace) -> Any:
-            join(world, account, command, key, trace)
-            return {"sequence": account.sequence, "balances": account.balances().model_dump()}
-
-        need = store.Need((member_id,))
-        return Done(
-            **await run(
-                context, programs, principal.program_id, member_id, "join", commands.Join(household_id=household_id),
-                key, act, lambda _: need,
-            )
-        )  # fmt: skip
+        context.require_current()
+        return await context.execute(partial(_join, programs, principal, member_id, household_id, key))
 
     @router.put(
         "/members/{member_id}/household", responses=_REFUSALS, tags=["by hand"],
@@ -290,3 +268,26 @@ def _add_households(router: APIRouter, context: Context, programs: ProgramBook) 
     )
     async def delete_household(member_id: UUID, principal: Admin, idempotency_key: IdempotencyKey) -> Done:
         return await change(principal, member_id, None, idempotency_key)
+
+
+async def _join(
+    programs: ProgramBook, principal: Principal, member_id: UUID, household_id: UUID | None, key: str, tx: Transaction
+) -> Done:  # fmt: skip
+    if household_id is not None:
+        program = programs.in_force(principal.program_id, tx.now)
+        if program is None or program.households is None:
+            raise Problem(409, "No households", "this program has no households")
+        # Locked before it is counted: two who come at once are not both the last.
+        others = await store.lock_household(tx, principal.program_id, household_id)
+        if len({*others, member_id}) > program.households.members_max:
+            text = f"a household has at most {program.households.members_max} members"
+            raise Problem(409, "Household full", text)
+
+    def act(world: World, account: Any, command: commands.Join, key: str, trace: Trace) -> Any:
+        join(world, account, command, key, trace)
+        return {"sequence": account.sequence, "balances": account.balances().model_dump()}
+
+    need, command = store.Need((member_id,)), commands.Join(household_id=household_id)
+    return Done(
+        **await run_in(tx, programs, principal.program_id, member_id, "join", command, key, act, lambda _: need)
+    )  # fmt: skip

@@ -11,7 +11,7 @@ from .commands import (
     known_versions,
     load_for,
     lock_approval,
-    members_of_household,
+    lock_household,
     request_approval,
     waiting_approvals,
 )
@@ -67,7 +67,7 @@ __all__ = [
     "load_for",
     "load_unjudged",
     "lock_approval",
-    "members_of_household",
+    "lock_household",
     "merged",
     "points",
     "pool_left",

@@ -141,9 +141,10 @@ def _approval(row: asyncpg.Record) -> Approval:
     )  # fmt: skip
 
 
-async def members_of_household(connection: asyncpg.Connection, program_id: str, household_id: UUID) -> list[UUID]:
-    """Who belongs to a household."""
-    rows = await connection.fetch(
+async def lock_household(tx: Transaction, program_id: str, household_id: UUID) -> list[UUID]:
+    """Who belongs to a household; nobody else can join it until this transaction ends."""
+    await tx.connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"household/{household_id}")
+    rows = await tx.connection.fetch(
         "SELECT member_id FROM accounts WHERE household_id = $1 AND program_id = $2 ORDER BY member_id",
         household_id, program_id,
     )  # fmt: skip
