@@ -54,5 +54,6 @@ async def test_exactly_one_of_a_hundred_succeeds(database: str) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 async def test_exactly_one_of_a_hundred_succeeds_a_thousand_times(database: str) -> None:
     await rounds(database, 1000)
