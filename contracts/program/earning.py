@@ -223,7 +223,7 @@ class Earning(Strict):
     """Of the tier and the campaigns: one after the other, or each of the plain points."""
     caps: Annotated[tuple[Cap, ...], Field(max_length=100)] = ()
     pending: Pending = Pending(days=14)
-    """Of what orders earn. What else is earned is not pending unless its terms say so."""
+    """Of what orders bring, and of what challenges give; activities, days and referrals bring points at once."""
     expiry: Expiry = Expiry(months=12)
     terms: Annotated[tuple[Terms, ...], Field(max_length=100)] = ()
     rounding: Literal["floor", "half_up", "ceiling"] = "floor"
