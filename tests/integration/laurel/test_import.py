@@ -1,5 +1,6 @@
 """Members from a file through order-ingest and points-accrual: once, again, changed, and with bad rows."""
 
+import asyncio
 import csv
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -52,12 +53,16 @@ async def shop(postgres: PostgresServer) -> AsyncIterator[Shop]:
         await edge.context.execute(lambda tx: edge_store.create_source(tx.connection, "aurora", "shop", now=NOW))
         programs, salt = book(DOCUMENT), fingerprint_salt(edge.context.settings.keys_dir)
 
+        handing_over = asyncio.Lock()
+
         async def pause() -> None:
-            while await deliveries.read_some(edge.context, programs, salt):
-                pass
-            events = [event for _, event in await edge.outbox() if isinstance(event, MemberChangedV1)]
-            if events:
-                await points.deliver(*events)
+            # One at a time: who comes second must not ask again before what the first took has arrived.
+            async with handing_over:
+                while await deliveries.read_some(edge.context, programs, salt):
+                    pass
+                events = [event for _, event in await edge.outbox() if isinstance(event, MemberChangedV1)]
+                if events:
+                    await points.deliver(*events)
 
         edge.client.headers.update(edge.token("admin"))
         points.client.headers.update(points.token("admin"))
