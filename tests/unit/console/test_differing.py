@@ -91,6 +91,19 @@ def test_sentences(path: tuple[Any, ...], value: Any, sentence: str) -> None:
     assert differences(old, new) == [sentence]
 
 
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        (("rewards", 0, "stock"), "Reward five-off: stock: not set, instead of 100."),
+        (("earning", "write_off_days"), "Earning write off days: not set, instead of 365."),
+    ],
+)
+def test_a_limit_that_is_taken_out_is_not_told_as_nothing_left(path: tuple[Any, ...], sentence: str) -> None:
+    old = everything()
+    new = Program.model_validate(with_change(old.model_dump(mode="json"), path, None))
+    assert differences(old, new) == [sentence]
+
+
 def test_what_comes_and_goes() -> None:
     old = everything()
     earning: BaseModel = old.earning.model_copy(update={"campaigns": old.earning.campaigns[:1]})

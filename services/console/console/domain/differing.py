@@ -67,7 +67,9 @@ def _value(old: Any, new: Any, path: str, of: str, key: str) -> Iterator[str]:
     elif _have_ids(old) and _have_ids(new) and (old or new):
         yield from _items(old, new, path, of)
     else:
-        said = SAID.get(key, f"{{of}}{_words(path)}: {{new}}, instead of {{old}}.")
+        plain = f"{{of}}{_words(path)}: {{new}}, instead of {{old}}."
+        # A number's sentence would say the opposite of a limit that is gone: none left, where there is none to keep.
+        said = plain if old is None or new is None else SAID.get(key, plain)
         sentence = said.format(of=of, old=_shown(old), new=_shown(new))
         yield sentence[0].upper() + sentence[1:]
 
@@ -108,7 +110,9 @@ def _words(path: str) -> str:
 
 def _shown(value: Any) -> str:
     """A value as people read it."""
-    if value is None or value in ((), {}):
+    if value is None:
+        return "not set"
+    if value in ((), {}):
         return "none"
     if isinstance(value, BaseModel):
         given = value.model_dump(exclude_defaults=True)
