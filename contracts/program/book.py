@@ -54,6 +54,10 @@ class ProgramBook:
         """Any version of it was published, in force or not."""
         return program_id in self._versions
 
+    def versions(self, program_id: str) -> list[ProgramPublishedV1]:
+        """All versions of a program, as they were published."""
+        return list(self._versions.get(program_id, {}).values())
+
     def latest(self, program_id: str) -> Program | None:
         """The greatest version, in force or not."""
         versions = self._versions.get(program_id)

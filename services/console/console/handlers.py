@@ -58,7 +58,7 @@ async def publish(
 
     What is on the topic counts as published too: after a restore the database may know less.
     """
-    on_topic = {event.version: event.hash for event in programs if event.program_id == document.id}
+    on_topic = {event.version: event.hash for event in programs.versions(document.id)}
     known = on_topic | await store.load(tx, document.id)
     if judge(document, known, now=tx.now, backdate=backdate) == "known":
         return False

@@ -118,7 +118,7 @@ def _version_at(programs: ProgramBook, program_id: str, at: datetime) -> Program
     in_force = programs.in_force(program_id, at)
     if in_force is not None:
         return in_force
-    versions: list[Program] = [event.document for event in programs if event.program_id == program_id]
+    versions: list[Program] = [event.document for event in programs.versions(program_id)]
     return min(versions, key=lambda program: (program.effective_from, program.version))
 
 

@@ -8,7 +8,7 @@ from pydantic import ConfigDict
 
 from contracts.base import Slug
 from contracts.ids import derived_id
-from contracts.program import Draw, ProgramBook, ProgramPublishedV1
+from contracts.program import Draw, ProgramBook
 from contracts.rewards import DrawHeldV1, Winner
 from shared.access import Principal, require
 from shared.http import Problem
@@ -114,14 +114,10 @@ def add_routes(router: APIRouter, context: Context, programs: ProgramBook) -> No
 
 
 def _draw_of(programs: ProgramBook, principal: Principal, draw_id: str) -> tuple[int, Draw]:
-    found = drawing.announced(_versions(programs, principal.program_id), draw_id)
+    found = drawing.announced(programs.versions(principal.program_id), draw_id)
     if found is None:
         raise Problem(404, "Unknown draw", f"the program announced no draw {draw_id!r} before it closed")
     return found[0].version, found[1]
-
-
-def _versions(programs: ProgramBook, program_id: str) -> list[ProgramPublishedV1]:
-    return [event for event in programs if event.program_id == program_id]
 
 
 async def _held(context: Context, principal: Principal, draw_id: str) -> dict[str, Any]:
@@ -146,7 +142,7 @@ async def _hold(programs: ProgramBook, version: int, found: Draw, tx: Transactio
         raise Problem(409, "Unknown seed", "the draw's commitment was not made here: `laurel seed` makes one")
     if not await chance.show_seed(tx, program_id, found.commitment):
         raise Problem(409, "Seed was shown", "everybody knows the draw's seed already; announce another draw")
-    rewards = drawing.tickets(_versions(programs, program_id), found.id)
+    rewards = drawing.tickets(programs.versions(program_id), found.id)
     entries = await chance.entries(tx.connection, program_id, rewards, found.closes_at)
     winners = drawing.draw(seed.seed, found.id, entries, found.winners)
     event = DrawHeldV1(

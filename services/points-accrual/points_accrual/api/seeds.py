@@ -147,7 +147,7 @@ async def _reveal(programs: ProgramBook, program_id: str, committed: str, tx: Tr
 
 
 def _versions(programs: ProgramBook, program_id: str) -> list[Program]:
-    return [event.document for event in programs if event.program_id == program_id]
+    return [event.document for event in programs.versions(program_id)]
 
 
 def _surprising(versions: list[Program], committed: str) -> list[str]:

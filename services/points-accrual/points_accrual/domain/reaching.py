@@ -58,10 +58,10 @@ def reassess(
 
 def _by_chance(world: World, program_id: str, challenge_id: str) -> bool:
     """Whether any version lets chance decide when it is reached."""
-    versions = (event.document for event in world.programs if event.program_id == program_id)
     return any(
-        item.id == challenge_id and item.surprise_in is not None for program in versions for item in program.challenges
-    )
+        item.id == challenge_id and item.surprise_in is not None
+        for event in world.programs.versions(program_id) for item in event.document.challenges
+    )  # fmt: skip
 
 
 def _given(world: World, account: Account, challenge_id: str) -> list[Claim]:

@@ -165,7 +165,7 @@ class World:
     def renews(self, program_id: str) -> bool:
         """Whether points of a program can run out by inactivity, by any of its versions."""
         if program_id not in self._renewing:
-            versions = (event.document for event in self.programs if event.program_id == program_id)
+            versions = (event.document for event in self.programs.versions(program_id))
             self._renewing[program_id] = any(rulebook(program).renews for program in versions)
         return self._renewing[program_id]
 

@@ -97,8 +97,8 @@ async def load_seeds(tx: Transaction, world: World) -> None:
     """
     wanted = {
         challenge.commitment
-        for event in world.programs
-        if event.program_id in {account.program_id for account in world.accounts.values()}
+        for program_id in {account.program_id for account in world.accounts.values()}
+        for event in world.programs.versions(program_id)
         for challenge in event.document.challenges
         if challenge.commitment is not None
     }

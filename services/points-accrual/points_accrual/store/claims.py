@@ -146,7 +146,7 @@ async def load_counted(tx: Transaction, world: World, members: Iterable[UUID]) -
 
 
 def _has_challenges(world: World, program_id: str) -> bool:
-    return any(event.document.challenges for event in world.programs if event.program_id == program_id)
+    return any(event.document.challenges for event in world.programs.versions(program_id))
 
 
 def keep(world: World, rows: Iterable[asyncpg.Record]) -> None:

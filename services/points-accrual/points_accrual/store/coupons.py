@@ -128,14 +128,12 @@ async def prepare_codes(tx: Transaction, world: World, wanted: Iterable[tuple[st
 
 def _given(world: World) -> set[tuple[str, str]]:
     """Rewards from pools that challenges of the members' programs give; looked up only where there are counts."""
-    programs = {world.accounts[account_id].program_id for account_id in world.counted}
-    programs |= {account.program_id for account in world.accounts.values()}
     found = set()
-    for event in world.programs:
-        if event.program_id in programs:
+    for program_id in {account.program_id for account in world.accounts.values()}:
+        for event in world.programs.versions(program_id):
             rewards = {item.reward for item in event.document.challenges if item.reward}
             found |= {
-                (event.program_id, reward.id) for reward in event.document.rewards
+                (program_id, reward.id) for reward in event.document.rewards
                 if reward.id in rewards and reward.codes == "pool"
             }  # fmt: skip
     return found
