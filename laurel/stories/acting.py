@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from contracts.base import EARLIEST
 from contracts.ids import derived_id
 from points_accrual.domain import adjusting, commands, sharing, spending
-from points_accrual.domain.ledger import BEGINNING
 
 from . import asked
 from .documents import program_of, read_document
@@ -95,7 +95,7 @@ def _give(stage: Stage, entry: asked.GiveEntry, at: datetime) -> None:
 
 
 def _household(stage: Stage, entry: asked.HouseholdEntry, at: datetime) -> None:
-    household = None if entry.household == "none" else derived_id(BEGINNING, "household", entry.household)
+    household = None if entry.household == "none" else derived_id(EARLIEST, "household", entry.household)
     stage.ledger.do(sharing.join, stage.someone(entry).member_id, commands.Join(household_id=household), at)
 
 

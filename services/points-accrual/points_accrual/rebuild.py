@@ -9,11 +9,12 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
+from contracts.base import EARLIEST
 from contracts.program import ProgramBook
 from shared.db import MIGRATIONS, migrate
 from shared.transaction import Transaction
 
-from .domain.rebuilding import BEGINNING, Stuck, families, rebuilt
+from .domain.rebuilding import Stuck, families, rebuilt
 from .store import rebuilding, save
 from .store.rebuilding import Difference, Owner
 
@@ -69,7 +70,7 @@ async def _rebuild(
         world, stuck = rebuilt(programs, seeds, accounts, kept)
         async with scratch.transaction():
             await rebuilding.add_accounts(scratch, (owners[member_id] for member_id in batch))
-            await save(Transaction(scratch, BEGINNING, "rebuild"), world)
+            await save(Transaction(scratch, EARLIEST, "rebuild"), world)
         outcome.stuck += stuck
         outcome.members += len(batch)
         outcome.decisions += sum(map(len, kept.values()))

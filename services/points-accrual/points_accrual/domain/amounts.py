@@ -34,14 +34,7 @@ def rounded_apart(values: Sequence[Exact], mode: Rounding, unit: int = 1) -> lis
 
     What whole parts leave over goes to the largest fractions, ties to the earlier: a whole amount stays as it is.
     """
-    parts = [divmod(value, unit) for value in values]
-    shares = [int(whole) for whole, _ in parts]
-    left = rounded(sum(values), mode, unit) - sum(shares)
-    if left:
-        by_fraction = sorted(range(len(parts)), key=lambda index: (-parts[index][1], index))
-        for index in by_fraction[:left]:
-            shares[index] += 1
-    return shares
+    return _filled([divmod(value, unit) for value in values], rounded(sum(values), mode, unit))
 
 
 def apportion(total: int, weights: Sequence[Exact]) -> list[int]:
@@ -54,7 +47,11 @@ def apportion(total: int, weights: Sequence[Exact]) -> list[int]:
     whole = sum(weights)
     if not whole:
         return [0] * len(weights)
-    parts = [divmod(total * weight, whole) for weight in weights]
+    return _filled([divmod(total * weight, whole) for weight in weights], total)
+
+
+def _filled(parts: Sequence[tuple[Exact, Exact]], total: int) -> list[int]:
+    """Whole parts with their remainders, filled up to the total: the largest remainders first, ties to the earlier."""
     shares = [int(quotient) for quotient, _ in parts]
     left = total - sum(shares)
     if left:

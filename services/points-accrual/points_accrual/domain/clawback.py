@@ -68,7 +68,7 @@ def lower_by(
     """
     account.touched.add(lot.lot_id)
     own = min(points, lot.remaining)
-    if lot.state != "pending" and policy == "only_pending":
+    if lot.state == "active" and policy == "only_pending":
         own = min(own, in_time)
     if own:
         _take_own(account, lot, own, rule_id, at)
@@ -88,8 +88,7 @@ def lower_by(
         for lot_id, used in uses:
             _taken(lot, Taking("active", used, lot_id))
         points -= others
-    spent_in_time = max(0, in_time - own - expired) if policy == "only_pending" else 0
-    for kind, part in _rest(account, points, policy, spent_in_time):
+    for kind, part in _rest(account, points, policy, max(0, in_time - own - expired)):
         _post(account, lot, "waived" if kind == "waived" else "deficit", "clawed_back", part, rule_id, at)
         _taken(lot, Taking(kind, part))
 

@@ -1,7 +1,9 @@
 """Why a claim has what it has: every rule of its version, applied or not, with the numbers that went in."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 from contracts.activities import ActivityRecordedV1
@@ -23,6 +25,7 @@ def explain_order(claim: Claim, member: Member, book: Rulebook, lots: list[Lot])
     situation, purchase = situation_of(member, claim, book), purchase_of(claim.facts, book)
     level = book.program.tiers.level(situation.tier_id)
     verdict = judge_order(member, claim, book)
+    rule = partial(_rule, verdict, claim, _cuts(claim, book, verdict), book.unit)
     pieces = {
         piece.rule_id: piece.wanted
         for piece in order_pieces(purchase, situation, millionths(level.multiplier) - MILLION)
@@ -32,7 +35,7 @@ def explain_order(claim: Claim, member: Member, book: Rulebook, lots: list[Lot])
         placed, now = purchase.placed(giver.basis), purchase.current(giver.basis)
         reason = verdict.reason if not verdict.wanted else why_not_order(giver, purchase, situation)
         rules.append(
-            _rule(giver.id, giver.kind, reason, pieces.get(giver.id, 0), verdict, claim, book)
+            rule(giver.id, giver.kind, reason, pieces.get(giver.id, 0))
             | {
                 "basis_placed_minor": number(_fitting(purchase, giver.fits, placed)),
                 "basis_minor": number(_fitting(purchase, giver.fits, now)),
@@ -42,7 +45,7 @@ def explain_order(claim: Claim, member: Member, book: Rulebook, lots: list[Lot])
         )
     if level.multiplier != 1:
         reason = verdict.reason if not verdict.wanted else None
-        rules.append(_rule(TIER, "multiplier", reason, pieces.get(TIER, 0), verdict, claim, book))
+        rules.append(rule(TIER, "multiplier", reason, pieces.get(TIER, 0)))
     common = _common(claim, book, verdict, lots, rules)
     tier = {"tier_id": level.id, "multiplier": str(level.multiplier)}
     return common | tier | {"base": [step.model_dump(mode="json") for step in claim.base]}
@@ -59,36 +62,41 @@ def explain_activity(claim: Claim, member: Member, book: Rulebook, lots: list[Lo
     """An activity: each rule on activities of its kind, the caps, and what became of the points."""
     facts: ActivityRecordedV1 = claim.facts
     situation, verdict = situation_of(member, claim, book), judge_activity(member, claim, book)
+    rule = partial(_rule, verdict, claim, _cuts(claim, book, verdict), book.unit)
     rules = []
     for giver in book.activities.get(facts.kind, ()):
         reason = verdict.reason if not verdict.wanted else why_not(giver, facts, situation)
         wanted = giver.rule.points * book.unit if reason is None else 0
-        rules.append(_rule(giver.rule.id, "activity", reason, wanted, verdict, claim, book))
+        rules.append(rule(giver.rule.id, "activity", reason, wanted))
     for campaign in book.campaigns:
         if campaign.id in verdict.wanted:
             wanted = verdict.wanted[campaign.id] * book.unit
-            rules.append(_rule(campaign.id, campaign.kind, None, wanted, verdict, claim, book))
+            rules.append(rule(campaign.id, campaign.kind, None, wanted))
         elif failing(campaign.tests, situation) is not None and campaign.multiplies & book.activity_rules:
             reason = failing(campaign.tests, situation)
-            rules.append(_rule(campaign.id, campaign.kind, reason, 0, verdict, claim, book))
+            rules.append(rule(campaign.id, campaign.kind, reason, 0))
     return _common(claim, book, verdict, lots, rules)
 
 
+def _cuts(claim: Claim, book: Rulebook, verdict: Verdict) -> dict[str, tuple[str, ...]]:
+    """By rule, what cut it: the room that the claim was given is pinned, so nobody else's use is looked at."""
+    return limited(claim, book, verdict.wanted, lambda *_: 0).cuts
+
+
 def _rule(
-    rule_id: str, kind: str, reason: str | None, wanted: Exact, verdict: Verdict, claim: Claim, book: Rulebook
-) -> dict[str, Any]:
+    verdict: Verdict, claim: Claim, cuts: Mapping[str, tuple[str, ...]], unit: int, rule_id: str, kind: str,
+    reason: str | None, wanted: Exact,
+) -> dict[str, Any]:  # fmt: skip
     """One rule: what it wanted exactly and in whole points, what was granted, and what cut it."""
-    points = verdict.wanted.get(rule_id, 0)
-    found = limited(claim, book, verdict.wanted, lambda *_: 0)
     return {
         "rule_id": rule_id,
         "kind": kind,
         "applied": reason is None and rule_id in verdict.wanted,
         "reason": reason,
-        "exact": number(wanted, book.unit),
-        "wanted": points,
+        "exact": number(wanted, unit),
+        "wanted": verdict.wanted.get(rule_id, 0),
         "granted": claim.granted.get(rule_id, 0),
-        "cut_by": list(found.cuts.get(rule_id, ())),
+        "cut_by": list(cuts.get(rule_id, ())),
     }
 
 

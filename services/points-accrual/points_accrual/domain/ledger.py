@@ -3,12 +3,12 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import count
 from typing import Any
 from uuid import UUID
 
-from contracts.base import Event
+from contracts.base import EARLIEST, Event
 from contracts.ids import derived_id
 from contracts.program import ProgramBook, ProgramPublishedV1
 
@@ -21,13 +21,12 @@ from .sweeping import pass_time
 from .world import Trace, World
 
 Handlers = Mapping[type[Event], Callable[[World, Any, str, Trace], None]]
-BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Ledger:
     """A ledger of any number of members of one program."""
 
-    def __init__(self, programs: ProgramBook, program_id: str, handlers: Handlers, now: datetime = BEGINNING) -> None:
+    def __init__(self, programs: ProgramBook, program_id: str, handlers: Handlers, now: datetime = EARLIEST) -> None:
         """`handlers`: the table of the service."""
         self.program_id, self._handlers = program_id, handlers
         self.world = World(programs, now, uses=defaultdict(int))
@@ -39,7 +38,7 @@ class Ledger:
     def account(self, member_id: UUID) -> Account:
         """The account of a member; made when it is first asked for."""
         if member_id not in self.world.accounts:
-            self.world.accounts[member_id] = Account(member_id, self.program_id, BEGINNING)
+            self.world.accounts[member_id] = Account(member_id, self.program_id, EARLIEST)
             self.world.members[member_id] = Member(member_id)
         return self.world.accounts[self.world.owner(member_id)]
 
@@ -116,4 +115,4 @@ def _restore(world: World, before: dict[str, Any]) -> None:
 
 def member_id_of(name: str) -> UUID:
     """A stable id for somebody who has only a name."""
-    return derived_id(BEGINNING, "story", name)
+    return derived_id(EARLIEST, "story", name)

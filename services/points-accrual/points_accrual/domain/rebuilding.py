@@ -5,10 +5,10 @@ What a decision took from other members is pinned with it, so no order between m
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from contracts.base import EARLIEST
 from contracts.program import ProgramBook
 
 from .account import Account
@@ -16,8 +16,6 @@ from .catalogue import RefusedError
 from .claims import Member
 from .replaying import Kept, replay
 from .world import World
-
-BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Stuck(NamedTuple):
@@ -46,9 +44,9 @@ def rebuilt(
     kept: Mapping[UUID, Sequence[Kept]],
 ) -> tuple[World, list[Stuck]]:  # fmt: skip
     """The ledger of these members (each with its program, in the order of `families`), from their decisions alone."""
-    world = World(programs, BEGINNING, uses=defaultdict(int), seeds=dict(seeds), replaying=True)
+    world = World(programs, EARLIEST, uses=defaultdict(int), seeds=dict(seeds), replaying=True)
     for member_id, program_id in accounts:
-        world.accounts[member_id] = Account(member_id, program_id, BEGINNING)
+        world.accounts[member_id] = Account(member_id, program_id, EARLIEST)
         world.members[member_id] = Member(member_id)
     stuck = []
     for member_id, _ in accounts:

@@ -65,8 +65,8 @@ def _may_use(coupon: Coupon, order: OrderChangedV1) -> bool:
 
 def _settle(world: World, account: Account, cause_of: Decision, claim: Claim, coupon: Coupon, trace: Trace) -> None:
     order: OrderChangedV1 = claim.facts
-    policy = world.book(account.program_id, coupon.program_version).program.redemption
-    reward = world.book(account.program_id, coupon.program_version).program.reward(coupon.reward_id)
+    program = world.book(account.program_id, coupon.program_version).program
+    policy, reward = program.redemption, program.reward(coupon.reward_id)
     coupon_refund = reward.returned if reward is not None and reward.returned is not None else policy.coupon_refund
     paid_with = isinstance(reward, AnyAmount) and (reward.points_per_unit is not None or reward.type in TENDER)
     target = max(coupon.by_hand, points_back(coupon, order, coupon_refund, policy, tender=paid_with))
