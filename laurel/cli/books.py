@@ -7,14 +7,11 @@ import typer
 from rich.table import Table
 
 from contracts.money import minor_digits
+from contracts.topics import POINTS
 from laurel.installation import Failure
 
 from . import say
-from .member import Api, program_of
-
-Program = Annotated[str | None, typer.Option(help="The program, where it is not that of the demo.")]
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
-POINTS = "points-accrual"
+from .member import Api, Program, program_of
 
 
 def add_to(root: typer.Typer) -> None:
@@ -29,7 +26,7 @@ def liability(
     rate: Annotated[float | None, typer.Option(help="Share of points that will be redeemed.", min=0, max=1)] = None,
     cost_minor: Annotated[float | None, typer.Option(help="Minor units that a point costs.", min=0)] = None,
     program: Program = None,
-    as_json: AsJson = False,
+    as_json: say.AsJson = False,
 ) -> None:
     """What outstanding points may cost: now, at a moment, or the movements of a month."""
     query: dict[str, Any] = {"rate": rate, "cost_minor": cost_minor}
@@ -96,7 +93,7 @@ def allocate(
     redeemed: Annotated[int, typer.Option(help="Points redeemed so far.", min=0)] = 0,
     now_expected: Annotated[int | None, typer.Option(help="The expectation of today, where it changed.")] = None,
     value_minor: Annotated[float, typer.Option(help="What a point is worth, in minor units.")] = 1.0,
-    as_json: AsJson = False,
+    as_json: say.AsJson = False,
 ) -> None:
     """Split a sale between goods and points by IFRS 15, and say the revenue of the points redeemed so far."""
     from decimal import Decimal

@@ -1,6 +1,5 @@
 """`laurel seed` and `laurel draw`: chance that is fixed before, and that everybody can check after."""
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -12,18 +11,16 @@ from uuid import UUID
 import typer
 
 from contracts.program import ProgramBook, ProgramPublishedV1
+from contracts.topics import POINTS
 from laurel.installation import Failure
 
 from . import say
-from .member import Api, program_of
+from .member import Api, Program, program_of
 
 seed_app = typer.Typer(help="Secret seeds of chance, and the commitments to them.", invoke_without_command=True)
 draw_app = typer.Typer(help="Prize draws: held once, and open to be checked.", no_args_is_help=True)
-Program = Annotated[str | None, typer.Option(help="The program, where it is not that of the demo.")]
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 Commitment = Annotated[str, typer.Argument(help="64 digits, as `laurel seed` printed them.")]
 Named = Annotated[str, typer.Argument(help="The draw's id.")]
-POINTS = "points-accrual"
 
 
 def add_to(root: typer.Typer) -> None:
@@ -52,13 +49,13 @@ def seed(
         say.out.print(api.post(POINTS, "/v1/seeds", body)["commitment"], markup=False)
 
 
-def show_seed(commitment: Commitment, program: Program = None, as_json: AsJson = False) -> None:
+def show_seed(commitment: Commitment, program: Program = None, as_json: say.AsJson = False) -> None:
     """Show when a seed was made, and the seed itself once it is public."""
     with Api(program_of(program), "admin") as api:
         _print_seed(_seed(api, commitment), as_json)
 
 
-def reveal(commitment: Commitment, program: Program = None, as_json: AsJson = False) -> None:
+def reveal(commitment: Commitment, program: Program = None, as_json: say.AsJson = False) -> None:
     """Make the seed of surprises public, when no version of the program uses it any more."""
     with Api(program_of(program), "admin") as api:
         _print_seed(api.post(POINTS, f"/v1/seeds/{commitment}/reveal"), as_json)
@@ -118,10 +115,12 @@ def _seed(api: Api, commitment: str) -> dict[str, Any]:
 
 
 def _seed_bytes(found: dict[str, Any], committed: str) -> bytes | None:
+    from points_accrual.domain import drawing
+
     if found["seed"] is None:
         return None
     shown = bytes.fromhex(found["seed"])
-    if hashlib.sha256(shown).hexdigest() != committed:
+    if drawing.commitment(shown) != committed:
         raise Failure(f"The seed that is shown is not the one that {committed} commits to.")
     return shown
 
@@ -135,13 +134,13 @@ def published(api: Api, program_id: str) -> ProgramBook:
     return book
 
 
-def hold(draw: Named, program: Program = None, as_json: AsJson = False) -> None:
+def hold(draw: Named, program: Program = None, as_json: say.AsJson = False) -> None:
     """Hold a draw that has closed. It is held once: again shows how it ended."""
     with Api(program_of(program), "admin") as api:
         _print_draw(api.post(POINTS, f"/v1/draws/{draw}/hold"), as_json)
 
 
-def show(draw: Named, program: Program = None, as_json: AsJson = False) -> None:
+def show(draw: Named, program: Program = None, as_json: say.AsJson = False) -> None:
     """Show how a draw ended."""
     with Api(program_of(program), "admin") as api:
         _print_draw(_held(api.get, draw), as_json)

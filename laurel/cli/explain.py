@@ -6,10 +6,11 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from contracts.topics import INGEST, POINTS
 from laurel.installation import Failure
 
 from . import say
-from .member import REASONS, Api, program_of
+from .member import REASONS, Api, Program, program_of
 
 
 def add_to(root: typer.Typer) -> None:
@@ -21,16 +22,16 @@ def explain(
     email: Annotated[str, typer.Argument(help="The member's e-mail address.")],
     claim: Annotated[str, typer.Argument(help="The order or activity, as source:id.")],
     activity: Annotated[bool, typer.Option("--activity", help="It is an activity.")] = False,
-    program: Annotated[str | None, typer.Option(help="The program, where it is not that of the demo.")] = None,
+    program: Program = None,
 ) -> None:
     """Show every rule of the version that judged it: applied or not, what it wanted, what was granted, what cut it."""
     program_id, (source, _, name) = program_of(program), claim.partition(":")
     with Api(program_id) as api:
-        who = api.get("order-ingest", "/v1/members", email=email)
+        who = api.get(INGEST, "/v1/members", email=email)
         if who is None:
             raise Failure(f"Program {program_id} knows no {email}.")
         path = f"/v1/members/{who['member_id']}/{'activities' if activity else 'orders'}/{source}/{name}"
-        found = api.get("points-accrual", path)
+        found = api.get(POINTS, path)
     if found is None:
         raise Failure(f"{email} has no {'activity' if activity else 'order'} {claim}.")
     say.out.print(rules_of(found))

@@ -11,6 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from contracts.topics import INGEST, POINTS
 from laurel import installation
 from laurel.installation import Failure
 from laurel.services import SERVICES
@@ -34,6 +35,10 @@ REASONS = {
 }
 
 
+Program = Annotated[str | None, typer.Option(help="The program, where it is not that of the demo.")]
+"""Of commands that ask about a program."""
+
+
 def add_to(app: typer.Typer) -> None:
     """Put the command into the command line."""
     app.command("member")(member)
@@ -41,19 +46,19 @@ def add_to(app: typer.Typer) -> None:
 
 def member(
     email: Annotated[str, typer.Argument(help="The e-mail address.")],
-    program: Annotated[str | None, typer.Option(help="The program, where it is not that of the demo.")] = None,
+    program: Program = None,
 ) -> None:
     """Show everything known of a member."""
     program_id = program_of(program)
     with Api(program_id) as api:
-        who = api.get("order-ingest", "/v1/members", email=email)
+        who = api.get(INGEST, "/v1/members", email=email)
         if who is None:
             raise Failure(f"Program {program_id} knows no {email}; a webhook takes a second or so.")
         base = f"/v1/members/{who['member_id']}"
         say.out.print(_panel("Member", _person(who)))
-        say.out.print(_panel("Points", _points(api.get("points-accrual", f"{base}/points"))))
-        say.out.print(_panel("Orders", _orders(api.get("points-accrual", f"{base}/orders", limit=20))))
-        say.out.print(_panel("History, newest first", _history(api.get("points-accrual", f"{base}/history", limit=20))))
+        say.out.print(_panel("Points", _points(api.get(POINTS, f"{base}/points"))))
+        say.out.print(_panel("Orders", _orders(api.get(POINTS, f"{base}/orders", limit=20))))
+        say.out.print(_panel("History, newest first", _history(api.get(POINTS, f"{base}/history", limit=20))))
         say.out.print(_panel("Tier", _tier(api.get("tier", f"{base}/tier"))))
         say.out.print(_panel("Referrals", _referral(api.get("referral", f"{base}/referral"))))
         say.out.print(

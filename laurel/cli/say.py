@@ -4,7 +4,7 @@ import asyncio
 import getpass
 import os
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import asyncpg
 import httpx
@@ -19,6 +19,8 @@ from shared.db import MigrationError
 from shared.http import Problem
 
 T = TypeVar("T")
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
+"""Of commands whose answer another program may read."""
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 from contracts.base import Event
 from contracts.challenges import ChallengeCompletedV1, ChallengeProgressedV1
@@ -78,30 +79,6 @@ def _code(world: World, message: Message) -> None:
         world.wake(recipient)
 
 
-def _granted(world: World, message: Message) -> None:
-    event = message.data
-    assert isinstance(event, PointsGrantedV1)
-    _note(world, message, world.recipients[event.member_id], calls.granted(event))
-
-
-def _standing(world: World, message: Message) -> None:
-    event = message.data
-    assert isinstance(event, StandingChangedV1)
-    _note(world, message, world.recipients[event.member_id], calls.upgraded(event))
-
-
-def _expiring(world: World, message: Message) -> None:
-    event = message.data
-    assert isinstance(event, PointsExpiringV1)
-    _note(world, message, world.recipients[event.member_id], calls.expiring(event))
-
-
-def _completed(world: World, message: Message) -> None:
-    event = message.data
-    assert isinstance(event, ChallengeCompletedV1)
-    _note(world, message, world.recipients[event.member_id], calls.completed(event))
-
-
 def _reward(world: World, message: Message) -> None:
     event = message.data
     assert isinstance(event, RewardEvent)
@@ -110,6 +87,16 @@ def _reward(world: World, message: Message) -> None:
         _note(world, message, recipient, calls.coupon(event))
     if event.program_id in world.endpoints:
         _note(world, message, recipient, calls.reward_changed(event))
+
+
+def _tells(call_of: Callable[[Any], Call | None]) -> Callable[[World, Message], None]:
+    """For events that call for one message to their member, and change nothing."""
+
+    def handle(world: World, message: Message) -> None:
+        recipient = world.recipients[message.data.member_id]  # type: ignore[attr-defined]
+        _note(world, message, recipient, call_of(message.data))
+
+    return handle
 
 
 def _note(world: World, message: Message, recipient: Recipient, call: Call | None) -> None:
@@ -122,10 +109,10 @@ HANDLERS: dict[type[Event], Callable[[World, Message], None]] = {
     ContactChangedV1: _contact,
     MemberChangedV1: _member,
     ReferralCodeAssignedV1: _code,
-    PointsGrantedV1: _granted,
-    StandingChangedV1: _standing,
-    PointsExpiringV1: _expiring,
-    ChallengeCompletedV1: _completed,
+    PointsGrantedV1: _tells(calls.granted),
+    StandingChangedV1: _tells(calls.upgraded),
+    PointsExpiringV1: _tells(calls.expiring),
+    ChallengeCompletedV1: _tells(calls.completed),
     RewardIssuedV1: _reward,
     RewardUsedV1: _reward,
     RewardReturnedV1: _reward,

@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel
 
 from console.document import check, plain
+from console.domain.differing import declaring
 from contracts.program import Program
 from laurel.stories.documents import program_of, read_document
 from laurel.stories.golden import path_of, text_of
@@ -97,11 +98,6 @@ def known(model: type[BaseModel]) -> set[str]:
             done |= inside
             waiting += inside
     return found
-
-
-def declaring(model: type[BaseModel], name: str) -> str:
-    """The class that says what a field means: those that inherit it say the same."""
-    return next(base.__name__ for base in reversed(model.__mro__) if name in getattr(base, "__annotations__", {}))
 
 
 def literals(annotation: Any) -> set[str]:

@@ -58,7 +58,7 @@ def _model(old: BaseModel, new: BaseModel, path: str, of: str) -> Iterator[str]:
         before, after = getattr(old, name), getattr(new, name)
         if before != after:
             place = f"{path}.{name}" if path else name
-            yield from _value(before, after, place, of, f"{_declaring(type(new), name)}.{name}")
+            yield from _value(before, after, place, of, f"{declaring(type(new), name)}.{name}")
 
 
 def _value(old: Any, new: Any, path: str, of: str, key: str) -> Iterator[str]:
@@ -98,7 +98,8 @@ def _have_ids(value: Any) -> bool:
     return isinstance(value, tuple) and all(isinstance(item, BaseModel) and hasattr(item, "id") for item in value)
 
 
-def _declaring(model: type[BaseModel], name: str) -> str:
+def declaring(model: type[BaseModel], name: str) -> str:
+    """The class that says what a field means: those that inherit it say the same."""
     return next(base.__name__ for base in reversed(model.__mro__) if name in getattr(base, "__annotations__", {}))
 
 
