@@ -156,6 +156,15 @@ async def bounds(kafka: str, partitions: Iterable[tuple[str, int]]) -> dict[tupl
     return {(item.topic, item.partition): (begins[item], ends[item]) for item in wanted}
 
 
+async def topic_bounds(kafka: str, topics: Sequence[str]) -> dict[tuple[str, int], tuple[int, int]]:
+    """The bounds of every partition of these topics. Raises ConnectionError when Kafka cannot be asked."""
+    async with _admin(kafka) as admin:
+        described = await admin.describe_topics(list(topics))
+    return await bounds(
+        kafka, [(topic["topic"], partition["partition"]) for topic in described for partition in topic["partitions"]]
+    )
+
+
 async def cluster(kafka: str) -> str:
     """The id of the cluster. Raises ConnectionError when Kafka cannot be asked."""
     async with _admin(kafka) as admin:

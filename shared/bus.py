@@ -19,6 +19,7 @@ from .db import is_transient, pause_seconds
 from .dead_letters import Failure, record_time
 from .decoding import Decoded, decode, describe
 from .log import log
+from .published import Restored
 from .settings import Settings
 from .telemetry import BATCH_RECORDS, BATCH_SECONDS, DEAD_LETTERS, RETRIES, set_traceparent
 from .transaction import Process, Transaction
@@ -48,6 +49,10 @@ class Shell(Assignment):
         self._process, self._handled, self._ignored = process, handled, ignored
         self._committed = committed
         self.breaker = breaker.Breaker(settings)
+        self.look_back: Callable[[], Awaitable[None]] = _nothing
+        """Called when a stored offset went back. Raises `Restored` if the whole database did."""
+        self.restored: Callable[[Restored], None] = lambda _: None
+        """Called then; the process must start anew."""
         self.busy = False
         """A batch is under way."""
 
@@ -72,6 +77,9 @@ class Shell(Assignment):
                         await self._one_by_one(work)
                 return
             except Revoked:
+                return
+            except Restored as error:
+                self.restored(error)
                 return
             except breaker.Opened as opened:
                 async with self.lock, self.connection() as connection:
@@ -100,7 +108,7 @@ class Shell(Assignment):
         started = time.monotonic()
         try:
             count = await self._apply(decoded)
-        except Revoked:
+        except (Revoked, Restored):
             raise
         except breaker.Opened as opened:
             if len(decoded) == 1:
@@ -162,6 +170,8 @@ class Shell(Assignment):
             async with connection.transaction():
                 stored = await offsets.lock(connection, ours)
                 moved = {item: row.position for item, row in stored.items() if row.position != ours[item]}
+                if any(position < ours[item] for item, position in moved.items()):
+                    await self.look_back()
                 work = [
                     item
                     for partition, items in by_partition.items()
@@ -214,6 +224,10 @@ class Shell(Assignment):
             await asyncio.wait_for(self.consumer().commit(ours), _ACKNOWLEDGE_SECONDS)
         except (KafkaError, TimeoutError) as error:
             log.info("Kafka did not take the offsets", error=repr(error))
+
+
+async def _nothing() -> None:
+    """Where there is nothing to look at."""
 
 
 def _positions(work: list[Decoded], ours: dict[TopicPartition, int]) -> dict[TopicPartition, tuple[int, int, datetime]]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import asyncpg
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
+from . import published
 from .db import is_transient, pause_seconds, server_settings
 from .log import log
 from .settings import Settings
@@ -59,9 +61,18 @@ class Relay:
     where it was: a transaction that commits late has a smaller id, and must be seen too.
     """
 
-    def __init__(self, settings: Settings, name: str) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        name: str,
+        cluster_id: Callable[[], Awaitable[str]],
+        check: Callable[[], Awaitable[None]],
+    ) -> None:
+        """`check` is called by a new leader before it sends. Raises `published.Restored`, which ends the relay."""
         self._settings = settings
         self._name = name
+        self._ask_cluster_id, self._check = cluster_id, check
+        self._cluster_id = ""
         self._producer: AIOKafkaProducer | None = None
         self.wake = asyncio.Event()
         self.leading = False
@@ -73,6 +84,8 @@ class Relay:
             try:
                 await self._lead(stopping)
                 attempt = 0
+            except published.Restored:
+                raise
             except Exception as error:  # noqa: BLE001 - whatever it is, it is judged below
                 attempt += 1
                 log.warning("relay starts over", error=repr(error), attempt=attempt)
@@ -94,6 +107,7 @@ class Relay:
             while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LEADER_LOCK):
                 if await _stopped(stopping, 1.0):
                     return
+            await self._check()
             self.leading = True
             while not stopping.is_set():
                 if not await self._send_some(connection):
@@ -127,20 +141,20 @@ class Relay:
             for row in rows
         ]
         results = await asyncio.gather(*futures, return_exceptions=True)
-        sent = [row["id"] for row, result in zip(rows, results, strict=True) if not isinstance(result, BaseException)]
-        failed = [result for result in results if isinstance(result, BaseException)]
+        failed = [(place, result) for place, result in enumerate(results) if isinstance(result, BaseException)]
+        # Rows after a failure may have been acknowledged; deleting them would turn the order round on the retry.
+        count = failed[0][0] if failed else len(rows)
+        if count:
+            done = [result for result in results[:count] if not isinstance(result, BaseException)]
+            ends = {(item.topic, item.partition): item.offset + 1 for item in done}
+            await published.sent(connection, [row["id"] for row in rows[:count]], ends, self._cluster_id)
         if failed:
-            # Later rows may have been acknowledged; deleting them would turn the order round on the retry.
-            first = next(i for i, result in enumerate(results) if isinstance(result, BaseException))
-            sent = [row["id"] for row in rows[:first]]
-        if sent:
-            await connection.execute("DELETE FROM outbox WHERE id = ANY($1::bigint[])", sent)
-        if failed:
-            raise failed[0]
+            raise failed[0][1]
         return True
 
     async def _connected_producer(self) -> AIOKafkaProducer:
         if self._producer is None:
+            self._cluster_id = await self._ask_cluster_id()
             producer = AIOKafkaProducer(
                 bootstrap_servers=self._settings.kafka,
                 client_id=f"{self._name}-relay",

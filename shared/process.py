@@ -8,14 +8,15 @@ from pathlib import Path
 
 import uvicorn
 from aiokafka.errors import KafkaError
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI, Request
 from faststream.kafka import KafkaBroker
 
 from .bus import Shell
 from .db import MIGRATIONS, missing_migrations, pause_seconds, plain
 from .health import Health
-from .http import create_app
+from .http import Problem, create_app
 from .kafka import ReferenceReader, cluster_id, subscribe, wait_for_topics
+from .learning import Learner
 from .log import log
 from .outbox import Relay
 from .replay import replay_some
@@ -33,7 +34,8 @@ class Process:
         self.context, self.service = context, service
         self.migrations: Sequence[Path] = (MIGRATIONS, migrations)
         settings = context.settings
-        self.relay = Relay(settings, service.name)
+        self.learner = Learner(settings, context.clock, service.name, service.adopt)
+        self.relay = Relay(settings, service.name, lambda: cluster_id(settings), self.learner.check)
         context.committed = self.relay.wake.set
         self.reader = (
             ReferenceReader(settings, service.name, service.reference, time.monotonic) if service.reference else None
@@ -63,12 +65,18 @@ class Process:
         app.state.tokens, app.state.clock = self.context.tokens, self.context.clock
         self.health.add_routes(app)
         if self.service.routes is not None:
-            app.include_router(self.service.routes)
+            waiting = [] if self.service.stores_first else [Depends(self._require_learnt)]
+            app.include_router(self.service.routes, dependencies=waiting)
         return app
+
+    def _require_learnt(self, request: Request) -> None:
+        if request.method != "GET" and not self.context.learnt():
+            raise Problem(503, "Try again", "this service reads back what it knew", headers={"Retry-After": "1"})
 
     async def run(self) -> None:
         """Start, serve, stop."""
         stopping = self.context.stopping
+        self.context.learnt = lambda: self.learner.done
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
@@ -99,31 +107,33 @@ class Process:
                 raise
             except BaseException as error:  # noqa: BLE001 - told below, and the process stops
                 # A part that ends by an error takes the process along: half a service helps nobody.
-                log.error("part failed, the process stops", part=name, error=repr(error), exc_info=error)
-                self.failed = True
-                self.context.stopping.set()
+                self._fail(error)
 
         self._tasks.append(asyncio.create_task(guarded(), name=name))
 
     failed = False
 
+    def _fail(self, error: BaseException) -> None:
+        log.error("the process stops", error=repr(error), exc_info=error)
+        self.failed = True
+        self.context.stopping.set()
+
     async def start(self) -> None:
         """Start all but the HTTP server, waiting for what is not there yet."""
         context, service = self.context, self.service
-        if self.reader is not None:
-            reader = self.reader
-            context.reference_current = lambda: reader.current
         await context.open()
         await self._wait_for_migrations()
         loops: dict[str, tuple[float, Callable[[], Awaitable[bool]]]] = {
             "measure": (_MEASURE_SECONDS, self.health.measure)
         }
+        if self.reader is not None:
+            await self._start_reading(self.reader)
+        await self.learner.run(context.stopping)
         for task in service.tasks:
             self._start(f"task-{getattr(task, '__name__', 'loop')}", task)
         self._start("relay", lambda: self.relay.run(context.stopping))
-        if self.reader is not None:
-            self._start("reference", lambda: reader.run(context.stopping))
         if self.shell is not None:
+            self.shell.look_back, self.shell.restored = self.learner.check, self._fail
             await self._start_consuming(self.shell)
             loops["replay"] = (1.0, self._current_only(self._replay))
             loops["stopped"] = (_STOPPED_SECONDS, self._look_at_stopped)
@@ -133,6 +143,13 @@ class Process:
         for name, (seconds, work) in loops.items():
             self._start(name, lambda n=name, s=seconds, w=work: every(context, n, seconds=s, work=w))  # type: ignore[misc]
         log.info("started", http_port=context.settings.http_port)
+
+    async def _start_reading(self, reader: ReferenceReader) -> None:
+        context = self.context
+        context.reference_current = lambda: reader.current
+        self._start("reference", lambda: reader.run(context.stopping))
+        # What is learnt may have to be judged by what the reader knows.
+        await reader.ready.wait()
 
     async def _wait_for_migrations(self) -> None:
         attempt = 0

@@ -40,6 +40,8 @@ class Context:
         """Called after a commit that left something in the outbox."""
         self.reference_current: Callable[[], bool] = lambda: True
         """Whether the reference topic's end was confirmed lately."""
+        self.learnt: Callable[[], bool] = lambda: True
+        """Whether the database knows all that was published; see `learning`."""
         self._pool: asyncpg.Pool | None = None
         self._wakes: dict[str, asyncio.Event] = {}
 
@@ -51,8 +53,8 @@ class Context:
         return self._pool
 
     def require_current(self) -> None:
-        """For requests that depend on the reference topic. Raises a 503 while it is not read to its end."""
-        if not self.reference_current():
+        """For requests that decide something. Raises a 503 while topics that they depend on are not read to the end."""
+        if not (self.reference_current() and self.learnt()):
             raise Problem(
                 503, "Try again", "this service is still reading what it depends on", headers={"Retry-After": "1"}
             )
@@ -115,8 +117,12 @@ class Service:
     process: Process
     handled: frozenset[type[Event]]
     ignored: frozenset[type[Event]] = frozenset()
+    adopt: Process | None = None
+    """Takes over events of its own topics that its database does not know any more; ids and versions as they are."""
     reference: Reference | None = None
     routes: APIRouter | None = None
+    stores_first: bool = False
+    """Its routes only store what comes, to be decided on later; those of others wait until all is learnt."""
     sweep: Sweep | None = None
     tasks: tuple[Callable[[], Awaitable[None]], ...] = field(default=())
 

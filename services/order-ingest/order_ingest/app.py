@@ -30,6 +30,7 @@ def build(context: Context) -> Service:
         handled=handlers.CONSUMED,
         reference=Reference(PROGRAMS, programs.add),
         routes=api.routes(context),
+        stores_first=True,
         tasks=(
             partial(
                 every,

@@ -1,0 +1,244 @@
+"""After a restore: what lies on a service's own topics beyond what its database knows is read back before all else."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import asyncpg
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+
+from contracts.base import Event
+from contracts.topics import TOPICS, Topic
+
+from . import published
+from .admin import topic_bounds
+from .clock import Clock
+from .db import is_transient, pause_seconds, server_settings
+from .decoding import decode
+from .kafka import cluster_id, wait_for_topics
+from .log import log
+from .outbox import unpack_headers
+from .settings import Settings
+from .transaction import Message, Process, Transaction
+
+_LEARNER_LOCK = 0x6C61_7573
+"""Key of the advisory lock that lets one process learn at a time."""
+_RECORDS_MAX = 500
+"""Of one transaction."""
+_SILENT_SECONDS_MAX = 60.0
+
+Tails = dict[TopicPartition, tuple[int, int]]
+"""Where the database's knowledge ends, and where Kafka does."""
+
+
+def topics_of(service: str) -> tuple[Topic, ...]:
+    """The topics that a service owns, in the order in which it learns from them: subjects before what they do."""
+    return tuple(sorted((topic for topic in TOPICS if topic.owner == service), key=lambda topic: bool(topic.retention)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the database says at one moment."""
+
+    waiting: dict[bytes, int]
+    """Event id → outbox row."""
+    positions: dict[tuple[str, int], tuple[int, str]]
+
+    def has(self, record: ConsumerRecord, cluster: str) -> bool:
+        """Whether the record is its own: below what it published, or still in its outbox."""
+        position, of = self.positions.get((record.topic, record.partition), (0, ""))
+        return (of == cluster and record.offset < position) or _id_of(record) in self.waiting
+
+
+async def unknown(connection: asyncpg.Connection, kafka: str, service: str, cluster: str) -> dict[str, int]:
+    """Topic → how many records the service published that this database does not know. Empty when all is well."""
+    found: dict[str, int] = {}
+    tails = await _tails(connection, kafka, service, cluster)
+    if not tails:
+        return found
+    async with _reader(kafka) as consumer:
+        for topic, tail in tails.items():
+            async for records in _portions(consumer, tail):
+                async with connection.transaction(isolation="repeatable_read", readonly=True):
+                    known = await _known(connection)
+                fresh = sum(_source_of(item) == service and not known.has(item, cluster) for item in records)
+                if fresh:
+                    found[topic.name] = found.get(topic.name, 0) + fresh
+    return found
+
+
+class Learner:
+    """Reads back what the database of one service does not know any more."""
+
+    def __init__(self, settings: Settings, clock: Clock, name: str, adopt: Process | None) -> None:
+        self._settings, self._clock, self._name, self._adopt = settings, clock, name, adopt
+        self.done = not topics_of(name)
+        """Whether all was learnt; before that nothing may be decided."""
+
+    async def check(self) -> None:
+        """Raise `Restored` if the database has lost what it had published."""
+        if topics_of(self._name):
+            connection = await self._connect()
+            try:
+                cluster = await cluster_id(self._settings)
+                if found := await unknown(connection, self._settings.kafka, self._name, cluster):
+                    raise published.Restored(f"the database does not know what was published: {found}")
+            finally:
+                connection.terminate()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Learn all; tries until it is done, whatever is away meanwhile. Raises what `adopt` raises for good."""
+        attempt = 0
+        while not self.done and not stopping.is_set():
+            try:
+                await wait_for_topics(self._settings, [topic.name for topic in topics_of(self._name)], stopping)
+                if not stopping.is_set():
+                    await self._learn()
+                    self.done = True
+            except Exception as error:
+                if not (is_transient(error) or isinstance(error, KafkaError)):
+                    raise
+                attempt += 1
+                log.warning("learning is tried again", error=repr(error), attempt=attempt)
+                await asyncio.sleep(0.2 + pause_seconds(attempt, 5.0))
+
+    async def _connect(self) -> asyncpg.Connection:
+        settings = self._settings
+        return await asyncpg.connect(
+            settings.dsn(),
+            timeout=settings.connect_timeout_seconds,
+            command_timeout=settings.statement_timeout_ms / 1000 + 5,
+            server_settings=server_settings(settings, f"{self._name}-learner"),
+        )
+
+    async def _learn(self) -> None:
+        connection = await self._connect()
+        try:
+            await connection.execute("SELECT pg_advisory_lock($1)", _LEARNER_LOCK)
+            cluster = await cluster_id(self._settings)
+            tails = await _tails(connection, self._settings.kafka, self._name, cluster)
+            if tails:
+                async with _reader(self._settings.kafka) as consumer:
+                    for topic, tail in tails.items():
+                        await self._learn_topic(connection, consumer, topic, tail, cluster)
+        finally:
+            # The lock goes with the connection.
+            connection.terminate()
+
+    async def _learn_topic(
+        self, connection: asyncpg.Connection, consumer: AIOKafkaConsumer, topic: Topic, tail: Tails, cluster: str
+    ) -> None:
+        began, adopted = time.monotonic(), 0
+        async for records in _portions(consumer, tail):
+            adopted += await self._take(connection, records, frozenset(topic.events), cluster)
+        if adopted:
+            log.warning(
+                "the database had lost what was published, and has read it back",
+                topic=topic.name, events=adopted, seconds=round(time.monotonic() - began, 1),
+            )  # fmt: skip
+
+    async def _take(
+        self, connection: asyncpg.Connection, records: Sequence[ConsumerRecord], events: frozenset[type[Event]],
+        cluster: str,
+    ) -> int:  # fmt: skip
+        """Adopt what is not known, and keep that it was published. Returns how many events there were."""
+        async with connection.transaction():
+            known = await _known(connection, lock=True)
+            fresh = [item for item in records if not known.has(item, cluster)]
+            messages = [message for item in fresh if (message := self._message(item, events)) is not None]
+            if messages and self._adopt is None:
+                raise RuntimeError(f"{len(messages)} events are not known, and {self._name} adopts none")
+            tx = Transaction(connection, self._clock.now(), self._name)
+            if messages and self._adopt is not None:
+                await self._adopt(tx, messages)
+            # Before the flush: what is on the topic is not sent again after it, what is adopted may be.
+            gone = [known.waiting[key] for item in records if (key := _id_of(item)) in known.waiting]
+            await published.sent(connection, gone, _ends(records, known, cluster), cluster)
+            await tx.flush()
+        return len(messages)
+
+    def _message(self, record: ConsumerRecord, events: frozenset[type[Event]]) -> Message | None:
+        if _source_of(record) != self._name:
+            log.error("somebody else published here", topic=record.topic, offset=record.offset)
+            return None
+        decoded = decode(record, events, frozenset())
+        if decoded.failure is not None:
+            log.error("cannot be read back", topic=record.topic, offset=record.offset, why=decoded.failure.error)
+        return decoded.message
+
+
+def _ends(records: Sequence[ConsumerRecord], known: _Known, cluster: str) -> dict[tuple[str, int], int]:
+    ends: dict[tuple[str, int], int] = {}
+    for item in records:
+        key = (item.topic, item.partition)
+        position, of = known.positions.get(key, (0, ""))
+        ends[key] = max(ends.get(key, 0), item.offset + 1, position if of == cluster else 0)
+    return ends
+
+
+async def _known(connection: asyncpg.Connection, *, lock: bool = False) -> _Known:
+    # In this order: what another relay has sent meanwhile is in one of the two.
+    rows = await published.waiting(connection)
+    positions = await published.positions(connection, lock=lock)
+    return _Known({_ce_id(unpack_headers(row["headers"])): row["id"] for row in rows}, positions)
+
+
+def _id_of(record: ConsumerRecord) -> bytes:
+    return _ce_id(record.headers)
+
+
+def _ce_id(headers: Sequence[tuple[str, bytes | None]]) -> bytes:
+    return next((raw or b"" for name, raw in headers if name == "ce_id"), b"")
+
+
+def _source_of(record: ConsumerRecord) -> str:
+    return next((raw.decode(errors="replace") for name, raw in record.headers if name == "ce_source" and raw), "")
+
+
+@asynccontextmanager
+async def _reader(kafka: str) -> AsyncIterator[AIOKafkaConsumer]:
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=kafka, group_id=None, enable_auto_commit=False, auto_offset_reset="earliest"
+    )
+    try:
+        await consumer.start()
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+async def _tails(connection: asyncpg.Connection, kafka: str, service: str, cluster: str) -> dict[Topic, Tails]:
+    """What to look at: by topic, only partitions that go beyond what was published."""
+    topics = topics_of(service)
+    positions = await published.positions(connection)
+    found: dict[Topic, Tails] = {}
+    for (name, number), (begin, end) in (await topic_bounds(kafka, [topic.name for topic in topics])).items():
+        position, of = positions.get((name, number), (0, ""))
+        start = max(begin, position if of == cluster else 0)
+        if start < end:
+            topic = next(topic for topic in topics if topic.name == name)
+            found.setdefault(topic, {})[TopicPartition(name, number)] = (start, end)
+    return {topic: found[topic] for topic in topics if topic in found}
+
+
+async def _portions(consumer: AIOKafkaConsumer, tails: Tails) -> AsyncIterator[list[ConsumerRecord]]:
+    """The records of these partitions, each partition in its order. Raises TimeoutError when Kafka falls silent."""
+    left = {item: end for item, (_, end) in tails.items()}
+    consumer.assign(list(left))
+    for item, (start, _) in tails.items():
+        consumer.seek(item, start)
+    heard_at = time.monotonic()
+    while left:
+        records = await consumer.getmany(*left, timeout_ms=500, max_records=_RECORDS_MAX)
+        found = [record for item, part in records.items() for record in part if record.offset < left[item]]
+        # Not by the last record: compaction leaves gaps, also at the end.
+        reached = {item: await consumer.position(item) for item in left}
+        left = {item: end for item, end in left.items() if reached[item] < end}
+        if found:
+            heard_at = time.monotonic()
+            yield found
+        elif time.monotonic() - heard_at > _SILENT_SECONDS_MAX:
+            raise TimeoutError(f"Kafka sends nothing of {sorted(left)}")

@@ -1,0 +1,38 @@
+"""How far a service's own topics were published, as its database knows it."""
+
+from collections.abc import Mapping, Sequence
+
+import asyncpg
+
+_WAITING_MAX = 100_000
+
+
+class Restored(Exception):
+    """The database was put back to an earlier state under a running process, which must start anew."""
+
+
+async def positions(connection: asyncpg.Connection, *, lock: bool = False) -> dict[tuple[str, int], tuple[int, str]]:
+    """(topic, partition) → (offset after the last record that was acknowledged, cluster id)."""
+    locked = " ORDER BY topic, partition FOR UPDATE" if lock else ""
+    rows = await connection.fetch(f"SELECT topic, partition, position, cluster_id FROM published{locked}")
+    return {(row["topic"], row["partition"]): (row["position"], row["cluster_id"]) for row in rows}
+
+
+async def sent(
+    connection: asyncpg.Connection, ids: Sequence[int], ends: Mapping[tuple[str, int], int], cluster_id: str
+) -> None:
+    """Delete acknowledged outbox rows and keep how far their partitions were published, in one statement."""
+    wanted = sorted(ends)
+    await connection.execute(
+        """WITH gone AS (DELETE FROM outbox WHERE id = ANY($1::bigint[]))
+           INSERT INTO published (topic, partition, position, cluster_id)
+           SELECT t, p, e, $5 FROM unnest($2::text[], $3::int[], $4::bigint[]) AS r (t, p, e)
+           ON CONFLICT (topic, partition) DO UPDATE
+           SET position = excluded.position, cluster_id = excluded.cluster_id""",
+        ids, [item[0] for item in wanted], [item[1] for item in wanted], [ends[item] for item in wanted], cluster_id,
+    )  # fmt: skip
+
+
+async def waiting(connection: asyncpg.Connection) -> list[asyncpg.Record]:
+    """Id and headers of the outbox rows that are sent next."""
+    return await connection.fetch("SELECT id, headers FROM outbox ORDER BY id LIMIT $1", _WAITING_MAX)
