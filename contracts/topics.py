@@ -7,6 +7,7 @@ from .activities import ActivityRecordedV1
 from .base import Event
 from .challenges import ChallengeCompletedV1, ChallengeProgressedV1
 from .commerce import ActivityReportedV1, OrderReportedV1
+from .decisions import DecisionsMadeV1
 from .members import ContactChangedV1, MemberChangedV1
 from .notifications import NotificationFailedV1, NotificationSentV1, NotificationSuppressedV1
 from .orders import OrderChangedV1
@@ -59,6 +60,8 @@ class Topic:
     retention: timedelta | None = timedelta(days=14)
     partitions: int | None = None
     """None: as many as the installation has; equal for all such topics."""
+    private: bool = False
+    """Read by its owner alone."""
 
     def dead_letters(self, service: str) -> str:
         """The topic that gets a copy of what `service` could not read or apply."""
@@ -113,6 +116,11 @@ CATALOGUE = Topic(
     "loyalty.catalogue.v1", POINTS, "`program_id`", (RewardPoolLowV1, DrawHeldV1), (),
     "What concerns all members of a program: pools of codes, prize draws.",
 )  # fmt: skip
+DECISIONS = Topic(
+    "loyalty.decisions.v1", POINTS, "`program_id`", (DecisionsMadeV1,), (),
+    "The ledger's decisions, in the order of commits: its owner alone reads them, when its database was restored.",
+    partitions=1, private=True,
+)  # fmt: skip
 TIERS = Topic(
     "loyalty.tiers.v1", TIER, "`member_id`", (StandingChangedV1,), (POINTS, NOTIFICATION), "Standings of members.",
 )  # fmt: skip
@@ -137,7 +145,7 @@ PROGRAMS = Topic(
 
 TOPICS: tuple[Topic, ...] = (
     COMMERCE_ORDERS, COMMERCE_ACTIVITIES, ORDERS, MEMBERS, CONTACTS, ACTIVITIES,
-    POINTS_TOPIC, REWARDS, CATALOGUE, TIERS, REFERRALS, NOTIFICATIONS, SEGMENTS, PROGRAMS,
+    POINTS_TOPIC, REWARDS, CATALOGUE, DECISIONS, TIERS, REFERRALS, NOTIFICATIONS, SEGMENTS, PROGRAMS,
 )  # fmt: skip
 EVENTS: dict[str, type[Event]] = {event.TYPE: event for topic in TOPICS for event in topic.events}
 TOPIC_OF: dict[type[Event], Topic] = {event: topic for topic in TOPICS for event in topic.events}

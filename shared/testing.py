@@ -63,7 +63,7 @@ class Harness:
         return total
 
     async def outbox(self) -> list[tuple[Envelope, Event]]:
-        """What was published, in order; the outbox is empty afterwards."""
+        """What was published for others, in order; the outbox is empty afterwards."""
 
         async def take(tx: Transaction) -> list[tuple[Envelope, Event]]:
             rows = await tx.connection.fetch("SELECT * FROM outbox ORDER BY id")
@@ -71,7 +71,8 @@ class Harness:
             out = []
             for row in rows:
                 envelope = from_headers(unpack_headers(row["headers"]))
-                out.append((envelope, EVENTS[envelope.type].model_validate_json(row["value"])))
+                if not TOPIC_OF[EVENTS[envelope.type]].private:
+                    out.append((envelope, EVENTS[envelope.type].model_validate_json(row["value"])))
             return out
 
         return await self.context.execute(take)

@@ -7,7 +7,7 @@ from contracts.topics import ACTIVITIES, MEMBERS, ORDERS, POINTS, PROGRAMS, REFE
 from shared.kafka import Reference
 from shared.service import Context, Service
 
-from . import api, handlers
+from . import api, handlers, restoring
 
 
 def build(context: Context) -> Service:
@@ -22,6 +22,7 @@ def build(context: Context) -> Service:
         process=partial(handlers.process, programs),
         handled=frozenset(handlers.HANDLERS),
         ignored=handlers.IGNORED,
+        adopt=partial(restoring.adopt, programs),
         reference=Reference(PROGRAMS, programs.add),
         routes=api.routes(context, programs),
         sweep=partial(handlers.sweep, programs),

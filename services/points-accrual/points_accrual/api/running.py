@@ -72,8 +72,8 @@ async def run_in(
         raise Problem(503, "Try again", "the program is still being read", headers={"Retry-After": "1"})
     fresh = Cause.fresh(kind)
     answer = act(world, account, command, key, Trace(fresh.correlation_id, fresh.causation_id, fresh.traceparent))
+    store.keep_command(tx, world, account.member_id, key, kind, body, answer)
     await store.save(tx, world)
-    await store.keep_command(tx, account.member_id, key, kind, body, answer)
     return answer
 
 

@@ -44,10 +44,7 @@ def rebuilt(
     kept: Mapping[UUID, Sequence[Kept]],
 ) -> tuple[World, list[Stuck]]:  # fmt: skip
     """The ledger of these members (each with its program, in the order of `families`), from their decisions alone."""
-    world = World(programs, EARLIEST, uses=defaultdict(int), seeds=dict(seeds), replaying=True)
-    for member_id, program_id in accounts:
-        world.accounts[member_id] = Account(member_id, program_id, EARLIEST)
-        world.members[member_id] = Member(member_id)
+    world = emptied(programs, seeds, accounts)
     stuck = []
     for member_id, _ in accounts:
         failure = _rebuild(world, world.accounts[member_id], kept.get(member_id, ()))
@@ -56,6 +53,34 @@ def rebuilt(
             _forget(world, member_id)
     world.outbox.clear()
     return world, stuck
+
+
+def emptied(programs: ProgramBook, seeds: Mapping[str, bytes], accounts: Sequence[tuple[UUID, str]]) -> World:
+    """A world in which decisions are made again: these accounts (each with its program), with nothing in them."""
+    world = World(programs, EARLIEST, uses=defaultdict(int), seeds=dict(seeds), replaying=True)
+    for member_id, program_id in accounts:
+        world.accounts[member_id] = Account(member_id, program_id, EARLIEST)
+        world.members[member_id] = Member(member_id)
+    return world
+
+
+def caught_up(world: World, member_id: UUID, known: int, kept: Sequence[Kept]) -> None:
+    """Make all decisions of a member again; what those after number `known` announce and share is left in the world.
+
+    Raises `LookupError` when decisions are missing between, and what a replay raises.
+    """
+    account = world.accounts[member_id]
+    outbox, shared = len(world.outbox), world.shared_uses.copy()
+    for item in kept:
+        if item.sequence > account.sequence + 1:
+            raise LookupError(
+                f"decision {item.sequence} of {member_id} follows {account.sequence}: those between are gone"
+            )
+        replay(world, account, item)
+        if account.sequence <= known:
+            del world.outbox[outbox:]
+            world.shared_uses = shared.copy()
+    account.decisions = [decision for decision in account.decisions if decision.sequence > known]
 
 
 def _rebuild(world: World, account: Account, history: Sequence[Kept]) -> Stuck | None:

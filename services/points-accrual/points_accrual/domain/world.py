@@ -1,5 +1,6 @@
 """The state that one batch works on, and what it adds to it."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -7,6 +8,7 @@ from typing import Literal, NamedTuple
 from uuid import UUID
 
 from contracts.base import Event
+from contracts.decisions import CommandDone
 from contracts.program import Program, ProgramBook
 
 from .account import Account
@@ -109,6 +111,8 @@ class World:
     now: datetime
     accounts: dict[UUID, Account] = field(default_factory=dict)
     members: dict[UUID, Member] = field(default_factory=dict)
+    partitions: dict[UUID, int] = field(default_factory=dict)
+    """Of accounts."""
     aliases: dict[UUID, UUID] = field(default_factory=dict)
     """Members that were merged into others."""
     claims: dict[tuple[str, ClaimKey], Claim] = field(default_factory=dict)
@@ -122,6 +126,10 @@ class World:
     touched_coupons: set[UUID] = field(default_factory=set)
     uses: dict[UseKey, int] = field(default_factory=dict)
     touched_uses: set[UseKey] = field(default_factory=set)
+    shared_uses: Counter[UseKey] = field(default_factory=Counter)
+    """On a replay: how much more of what all members share was used."""
+    commands: list[CommandDone] = field(default_factory=list)
+    """Done in this transaction."""
     seeds: dict[str, bytes] = field(default_factory=dict)
     """By commitment."""
     new_code: Callable[[str, str], str | None] = lambda _program, _reward: None
@@ -183,7 +191,9 @@ class World:
 
     def use(self, key: UseKey, change: int) -> None:
         """Count more or less against a limit."""
-        if change and not (self.replaying and key.member_id is None):
+        if change and self.replaying and key.member_id is None:
+            self.shared_uses[key] += change
+        elif change:
             self.uses[key] = self.used(key) + change
             self.touched_uses.add(key)
 

@@ -36,7 +36,7 @@ from .reading import (
     seeds,
     uses,
 )
-from .saving import save
+from .saving import publish_events, save, write, write_commands
 from .sweeps import load_continued, load_due, load_unjudged
 
 __all__ = [
@@ -72,9 +72,12 @@ __all__ = [
     "points",
     "pool_left",
     "pools",
+    "publish_events",
     "request_approval",
     "save",
     "seeds",
     "uses",
     "waiting_approvals",
+    "write",
+    "write_commands",
 ]  # fmt: skip

@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
+from contracts.decisions import CommandDone
 from contracts.program import ProgramBook
 from shared.transaction import Transaction
 
@@ -86,13 +87,12 @@ async def find_command(tx: Transaction, member_id: UUID, key: str) -> tuple[str,
     return (row["kind"], orjson.loads(row["body"]), orjson.loads(row["answer"])) if row else None
 
 
-async def keep_command(tx: Transaction, member_id: UUID, key: str, kind: str, body: Any, answer: Any) -> None:
-    """Keep for ever what this idempotency key did."""
-    await tx.connection.execute(
-        "INSERT INTO commands (member_id, idempotency_key, kind, body, answer, done_at)"
-        " VALUES ($1, $2, $3, $4::jsonb, $5::json, $6)",
-        member_id, key, kind, text(body), text(answer), tx.now,
-    )  # fmt: skip
+def keep_command(tx: Transaction, world: World, member_id: UUID, key: str, kind: str, body: Any, answer: Any) -> None:
+    """Keep for ever what this idempotency key did; written when the world is saved."""
+    done = CommandDone.model_construct(
+        member_id=member_id, idempotency_key=key, kind=kind, body=text(body), answer=text(answer), done_at=tx.now
+    )
+    world.commands.append(done)
 
 
 async def request_approval(tx: Transaction, program_id: str, item: Approval) -> None:

@@ -15,13 +15,23 @@ from ..domain.lots import Lot
 from ..domain.sweeping import write_off_at
 from ..domain.world import World
 from .coupons import mark_drawn
+from .journal import publish_decisions
 from .rows import continuation_json, intervals_json, memberships_json, steps_json, takings_json, text
 
 Row = tuple[object, ...]
 
 
 async def save(tx: Transaction, world: World) -> None:
-    """Write the changes of all accounts, and publish what they announced."""
+    """Write the changes of all accounts, and publish what was decided and what that announced."""
+    await write(tx, world)
+    await write_commands(tx, world)
+    await _draw(tx, world)
+    publish_decisions(tx, world)
+    publish_events(tx, world)
+
+
+async def write(tx: Transaction, world: World) -> None:
+    """Write the changes of all accounts."""
     accounts = [world.accounts[member_id] for member_id in sorted(world.accounts)]
     await _write(tx, _MEMBERS, (_member(world, key) for key in sorted(world.members) if _member_changed(world, key)))
     await _write(tx, _DECISIONS, (row for account in accounts for row in _decisions(account)))
@@ -35,7 +45,23 @@ async def save(tx: Transaction, world: World) -> None:
     await _write(tx, _USES, ((*key, world.uses[key]) for key in uses))
     changed = (account for account in accounts if account.decisions or account.changed)
     await _write(tx, _ACCOUNTS, (_account(world, account) for account in changed))
-    await _draw(tx, world)
+
+
+async def write_commands(tx: Transaction, world: World) -> None:
+    """Keep for ever what idempotency keys did."""
+    await _write(tx, _COMMANDS, (tuple(getattr(item, name) for name in _COMMAND) for item in world.commands))
+
+
+_COMMAND = ("member_id", "idempotency_key", "kind", "body", "answer", "done_at")
+_COMMANDS = """
+    INSERT INTO commands (member_id, idempotency_key, kind, body, answer, done_at)
+    SELECT m, k, kd, b::jsonb, a::json, d
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[]) AS r (m, k, kd, b, a, d)
+    ON CONFLICT DO NOTHING"""
+
+
+def publish_events(tx: Transaction, world: World) -> None:
+    """Publish what was announced."""
     for (event, event_id, time), trace in world.outbox:
         tx.publish(event, id=event_id, time=time, cause=Cause(*trace))
 
