@@ -1,11 +1,11 @@
 """The outbox: events wait here, committed with their state, until one relay has them acknowledged by Kafka."""
 
 import asyncio
-import json
 from contextlib import suppress
 from dataclasses import dataclass
 
 import asyncpg
+import orjson
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
@@ -29,26 +29,20 @@ class Row:
 
 def pack_headers(headers: list[tuple[str, bytes | None]] | list[tuple[str, bytes]]) -> bytes:
     """Headers as bytes that keep what is not UTF-8 (as Latin-1 text) and what is null."""
-    return json.dumps([[name, None if raw is None else raw.decode("latin-1")] for name, raw in headers]).encode()
+    return orjson.dumps([(name, None if raw is None else raw.decode("latin-1")) for name, raw in headers])
 
 
 def unpack_headers(packed: bytes) -> list[tuple[str, bytes | None]]:
     """The inverse of `pack_headers`."""
-    return [(name, None if text is None else text.encode("latin-1")) for name, text in json.loads(packed)]
+    return [(name, None if text is None else text.encode("latin-1")) for name, text in orjson.loads(packed)]
 
 
 async def insert(connection: asyncpg.Connection, rows: list[Row]) -> None:
     """Add rows in this order."""
-    await connection.execute(
-        """INSERT INTO outbox (topic, key, value, headers)
-           SELECT topic, key, value, headers
-           FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bytea[]) WITH ORDINALITY
-                AS r(topic, key, value, headers, n)
-           ORDER BY n""",
-        [row.topic for row in rows],
-        [row.key for row in rows],
-        [row.value for row in rows],
-        [pack_headers(row.headers) for row in rows],
+    await connection.copy_records_to_table(
+        "outbox",
+        columns=["topic", "key", "value", "headers"],
+        records=[(row.topic, row.key, row.value, pack_headers(row.headers)) for row in rows],
     )
 
 

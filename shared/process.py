@@ -1,6 +1,7 @@
 """The process of one service: everything started in order, everything stopped in order."""
 
 import asyncio
+import gc
 import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -23,6 +24,10 @@ from .service import Context, Service, every
 from .sweeper import Sweeper
 
 _MEASURE_SECONDS = 5.0
+_GARBAGE = (50_000, 20, 20)
+"""A batch makes some ten thousand values that all live until its commit: the collector would look at them again and
+again for nothing. Measured, it took a third of the CPU of the points path with Python's own thresholds.
+"""
 _STOPPED_SECONDS = 2.0
 
 
@@ -132,6 +137,9 @@ class Process:
                 loops["sweep"] = (context.settings.sweep_seconds, self._current_only(sweeper.run_once))
         for name, (seconds, work) in loops.items():
             self._start(name, lambda n=name, s=seconds, w=work: every(context, n, seconds=s, work=w))  # type: ignore[misc]
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*_GARBAGE)
         log.info("started", http_port=context.settings.http_port)
 
     async def _wait_for_migrations(self) -> None:
