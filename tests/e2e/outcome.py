@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from psycopg.rows import dict_row
 
 from contracts.base import Event
@@ -30,6 +30,7 @@ from contracts.topics import (
     REWARDS,
     TIER,
     TIERS,
+    Topic,
 )
 from laurel.embedded import SmtpSink
 from laurel.installation import State
@@ -65,7 +66,7 @@ def read_outcome(state: State, sink: SmtpSink, refused: frozenset[str] = frozens
     `refused`: the Message-IDs that the mail server refused for good.
     """
     tables = Tables(state)
-    events = asyncio.run(_events(state.kafka))
+    events = asyncio.run(read_events(state.kafka, (MEMBERS, POINTS_TOPIC, TIERS, REWARDS)))
     messages = tables.rows(NOTIFICATION, "SELECT * FROM messages")
     mails = [str(mail["Message-ID"]) for mail in sink.mails()]
     return Outcome(
@@ -196,20 +197,26 @@ UNBALANCED = """
 """A deficit is what the member owes: transfers tell it as less than nothing."""
 
 
-async def _events(kafka: str) -> list[tuple[UUID, Event]]:
-    """Everything on the topics that call for messages, from the beginning; an event sent twice comes twice."""
-    topics = (MEMBERS, POINTS_TOPIC, TIERS, REWARDS)
-    partitions = [TopicPartition(topic.name, number) for topic in topics for number in range(PARTITIONS_DEFAULT)]
+async def read_events(kafka: str, topics: Iterable[Topic]) -> list[tuple[UUID, Event]]:
+    """Everything on the topics, from the beginning; an event sent twice comes twice."""
     found = []
+    for record in await read_records(kafka, topics):
+        envelope = from_headers(record.headers)
+        found.append((envelope.id, EVENTS[envelope.type].model_validate_json(record.value)))
+    return found
+
+
+async def read_records(kafka: str, topics: Iterable[Topic]) -> list[ConsumerRecord]:
+    """The same as it lies there."""
+    partitions = [TopicPartition(topic.name, number) for topic in topics for number in range(PARTITIONS_DEFAULT)]
+    found: list[ConsumerRecord] = []
     async with AIOKafkaConsumer(bootstrap_servers=kafka, group_id=None, enable_auto_commit=False) as consumer:
         consumer.assign(partitions)
         await consumer.seek_to_beginning(*partitions)
         ends = await consumer.end_offsets(partitions)
         while any([await consumer.position(item) < ends[item] for item in partitions]):
             for records in (await consumer.getmany(timeout_ms=500)).values():
-                for record in records:
-                    envelope = from_headers(record.headers)
-                    found.append((envelope.id, EVENTS[envelope.type].model_validate_json(record.value)))
+                found += records
     return found
 
 

@@ -1,0 +1,1 @@
+"""Faults of every kind, and the proof that nothing is lost or done twice."""

@@ -1,0 +1,21 @@
+"""How much trouble a run brings: short for every change, full for a release."""
+
+from laurel.services import SERVICES
+
+from .faults import BY_PROXY, EVERYWHERE, ON_SMALL_DISK
+from .run import Profile
+
+_ALL = (*EVERYWHERE, *BY_PROXY, *ON_SMALL_DISK)
+
+SHORT = Profile(
+    times={**dict.fromkeys(_ALL, 1), "kafka_long": 0, "kill": len(SERVICES), "term": len(SERVICES)},
+    long_seconds=0.0,
+    pace_seconds=1.5,
+)
+"""Each kind once, and every service killed and stopped once."""
+FULL = Profile(
+    times={**dict.fromkeys(_ALL, 4), "kafka_long": 1, "kill": 2 * len(SERVICES), "term": len(SERVICES)},
+    long_seconds=120.0,
+    pace_seconds=6.0,
+)
+"""Five runs of it bring every kind twenty times and more, and Kafka away for minutes five times."""
