@@ -1,4 +1,4 @@
-"""Holds what the clients were told against what is there: acknowledged is one effect, unknown none or one, refused none."""
+"""Holds what the clients were told against what is there: acknowledged is one effect, unknown 0 or 1, refused none."""
 
 from collections import Counter
 from collections.abc import Mapping

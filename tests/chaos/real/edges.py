@@ -70,7 +70,7 @@ class ShakyMailServer(SmtpSink):
         """Message-IDs that got a 5xx."""
         self.taken: set[str] = set()
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         found = _MESSAGE_ID.search(envelope.original_content or b"")
         message_id = found[1].decode() if found else ""
         if message_id in self.refused:
@@ -80,7 +80,8 @@ class ShakyMailServer(SmtpSink):
             return "451 Try again later"
         if trouble == "smtp_closed":
             # Before it was taken: the sender cannot tell this from the silence below.
-            server.transport.abort()
+            assert server.transport is not None
+            server.transport.abort()  # type: ignore[attr-defined]
             return "421 Closing"
         if trouble == "smtp_5xx" and message_id not in self.taken:
             self.refused.add(message_id)
@@ -123,7 +124,7 @@ class HookTarget:
 
 def _handler(target: HookTarget) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802
+        def do_POST(self) -> None:
             self.rfile.read(int(self.headers.get("content-length", "0")))
             trouble = target.chance.draw()
             if trouble in (None, "hook_silent", "hook_drip"):

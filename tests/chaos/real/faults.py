@@ -17,8 +17,6 @@ from .nemesis import READY_SECONDS_MAX, STOP_SECONDS_MAX, Fault, Trouble, is_rea
 from .stack import SESSION_SECONDS
 from .toxiproxy import API_VERSIONS, SSL_REQUEST, round_trip
 
-SHORT = (2.0, 5.0)
-"""Seconds that a server is away in the short kinds."""
 LATENCY_MS = 150
 _FULL_SECONDS_MAX = 20.0
 
@@ -88,12 +86,12 @@ def _joined(trouble: Trouble) -> bool:
 
 def kafka_kill(trouble: Trouble) -> bool:
     """The broker dies and is away for some seconds."""
-    return _kafka_away(trouble, "kafka_kill", trouble.stack.kafka.kill, SHORT)
+    return _kafka_away(trouble, "kafka_kill", trouble.stack.kafka.kill, trouble.short_seconds)
 
 
 def kafka_stop(trouble: Trouble) -> bool:
     """The broker is stopped as an operator does, and started again."""
-    return _kafka_away(trouble, "kafka_stop", trouble.stack.kafka.stop, SHORT)
+    return _kafka_away(trouble, "kafka_stop", trouble.stack.kafka.stop, trouble.short_seconds)
 
 
 def kafka_long(trouble: Trouble) -> bool:
@@ -118,7 +116,7 @@ def kafka_freeze(trouble: Trouble) -> bool:
     with trouble.away("kafka_freeze"):
         trouble.signal(pid, signal.SIGSTOP)
         stood = trouble.stopped(pid)
-        trouble.pause(*SHORT)
+        trouble.pause(*trouble.short_seconds)
     trouble.signal(pid, signal.SIGCONT)
     return stood
 
@@ -212,7 +210,7 @@ def _toxic(server: str, name: str, kind: str, **attributes: Any) -> Fault:
             window = trouble.away(f"kafka_{name}")
         with window, proxy.toxic(server, kind, **attributes):
             took = round_trip(port, question, 1.5)
-            trouble.pause(*SHORT)
+            trouble.pause(*trouble.short_seconds)
         return took is None if kind != "latency" else took is not None and took > LATENCY_MS / 1000
 
     return fault

@@ -25,7 +25,8 @@ QUESTIONS = {
     ),
     "I3: an order has more than one claim": (
         POINTS,
-        "SELECT split_part(claim_id, ':', 2) AS order_id FROM claims WHERE kind = 'order' GROUP BY 1 HAVING count(*) > 1",
+        """SELECT split_part(claim_id, ':', 2) AS order_id FROM claims WHERE kind = 'order'
+           GROUP BY 1 HAVING count(*) > 1""",
     ),
     "I5: more was taken back of a claim than it gave": (
         POINTS,

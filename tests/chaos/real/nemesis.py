@@ -44,8 +44,10 @@ class Trouble:
 
     stack: ChaosStack
     rng: random.Random
+    short_seconds: tuple[float, float]
+    """How long something is away, at least and at most."""
     long_seconds: float
-    """How long Kafka is away once in a run; other times some seconds."""
+    """How long Kafka is away in the kind that takes long."""
     windows: list[Window] = field(default_factory=list)
     by_service: Counter[tuple[str, str]] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
@@ -59,7 +61,7 @@ class Trouble:
         return seconds
 
     def victim(self, kind: str, names: Sequence[str] = tuple(SERVICES)) -> str:
-        """Whose turn it is: all in random order, then all again. It answers, and has work in hand if that comes soon."""
+        """Whose turn it is: all in random order, then all again. It answers, and has work if that comes soon."""
         turns = self._turns.setdefault(kind, [])
         if not turns:
             turns += self.rng.sample(names, len(names))
@@ -105,6 +107,8 @@ class Nemesis:
         self.fired = Counter[str]()
         self.missed = Counter[str]()
         """Brought, and nothing of it was to be seen."""
+        self.seconds: dict[str, float] = {}
+        """By kind, how long it took to bring it."""
         self._schedule = list(schedule)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="nemesis", daemon=True)
@@ -128,9 +132,11 @@ class Nemesis:
         try:
             for kind, fault in self._schedule:
                 self.trouble.pause(*PAUSE_SECONDS)
+                started = time.monotonic()
                 counts = self.fired if fault(self.trouble) else self.missed
                 counts[kind] += 1
-        except BaseException as error:  # noqa: BLE001 - raised where the thread is joined
+                self.seconds[kind] = self.seconds.get(kind, 0.0) + time.monotonic() - started
+        except BaseException as error:  # Raised where the thread is joined.
             self._error = error
 
 

@@ -8,13 +8,15 @@ from .run import Profile
 _ALL = (*EVERYWHERE, *BY_PROXY, *ON_SMALL_DISK)
 
 SHORT = Profile(
-    times={**dict.fromkeys(_ALL, 1), "kafka_long": 0, "kill": len(SERVICES), "term": len(SERVICES)},
+    times={**dict.fromkeys(_ALL, 1), "kafka_long": 0, "kill": 3, "term": 3},
+    short_seconds=(1.0, 2.0),
     long_seconds=0.0,
     pace_seconds=1.5,
 )
-"""Each kind once, and every service killed and stopped once."""
+"""Each kind once; tests/e2e kills every service."""
 FULL = Profile(
     times={**dict.fromkeys(_ALL, 4), "kafka_long": 1, "kill": 2 * len(SERVICES), "term": len(SERVICES)},
+    short_seconds=(2.0, 6.0),
     long_seconds=120.0,
     pace_seconds=6.0,
 )

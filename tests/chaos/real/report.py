@@ -47,13 +47,14 @@ def write(results: list[Result], commit: str) -> None:
 
 
 def _kinds(results: list[Result]) -> Table:
-    table = Table("Fault", "Fired", "Not seen", "Of", title="Faults by kind")
+    table = Table("Fault", "Fired", "Not seen", "Seconds", "Of", title="Faults by kind")
     fired: Counter[str] = sum((one.fired for one in results), Counter())
     missed: Counter[str] = sum((one.missed for one in results), Counter())
     whom: Counter[tuple[str, str]] = sum((one.by_service for one in results), Counter())
     for kind in KINDS:
         services = ", ".join(f"{name} {count}" for (of, name), count in sorted(whom.items()) if of == kind)
-        table.add_row(kind, str(fired[kind]), str(missed[kind] or ""), services)
+        took = sum(one.fault_seconds.get(kind, 0.0) for one in results)
+        table.add_row(kind, str(fired[kind]), str(missed[kind] or ""), f"{took:.0f}" if took else "", services)
     return table
 
 
@@ -70,6 +71,7 @@ def _plain(one: Result) -> dict[str, Any]:
         "seed": one.seed,
         "faults": dict(one.fired),
         "not_seen": dict(one.missed),
+        "fault_seconds": {kind: round(took, 1) for kind, took in one.fault_seconds.items()},
         "by_service": {f"{kind} {name}": count for (kind, name), count in one.by_service.items()},
         "not_run": one.not_run,
         "answers": dict(one.answers),

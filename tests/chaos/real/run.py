@@ -5,7 +5,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,6 +41,7 @@ class Profile:
 
     times: Mapping[str, int]
     """By kind, how often in a run."""
+    short_seconds: tuple[float, float]
     long_seconds: float
     pace_seconds: float
     """Of the shop; it is to be busy for as long as there is trouble."""
@@ -58,6 +59,7 @@ class Result:
     seed: int
     fired: Counter[str]
     missed: Counter[str]
+    fault_seconds: dict[str, float]
     by_service: Counter[tuple[str, str]]
     not_run: dict[str, str]
     answers: Counter[str]
@@ -79,7 +81,7 @@ class Result:
 
 def not_run() -> dict[str, str]:
     """Kinds of trouble that this machine cannot make, with the reason."""
-    found = {}
+    found: dict[str, str] = {}
     program, why = toxiproxy.program()
     if program is None:
         found |= dict.fromkeys(BY_PROXY, why)
@@ -88,8 +90,8 @@ def not_run() -> dict[str, str]:
     return found
 
 
-def run(home: Path, seed: int, profile: Profile) -> Result:
-    """Play the seed's story undisturbed and in trouble, both below `home`."""
+def run(home: Path, seed: int, profile: Profile, then: Callable[["Played"], None] | None = None) -> Result:
+    """Play the seed's story undisturbed and in trouble, both below `home`; then call `then`, while all still runs."""
     started, now = time.monotonic(), datetime.now(UTC)
     home.mkdir(mode=0o711, parents=True, exist_ok=True)
     peaceful = play(home / "undisturbed", seed, now, None)
@@ -101,6 +103,8 @@ def run(home: Path, seed: int, profile: Profile) -> Result:
         asyncio.run(played.traffic())
         drain_seconds = played.settle()
         result = played.look(peaceful, drain_seconds)
+        if then is not None:
+            then(played)
     result.seconds = time.monotonic() - started
     return result
 
@@ -111,7 +115,7 @@ class Played:
     def __init__(self, stack: ChaosStack, seed: int, now: datetime, profile: Profile, missing: dict[str, str]) -> None:
         self.stack, self.seed, self.now, self.profile, self.missing = stack, seed, now, profile, missing
         self.history = History()
-        self.trouble = Trouble(stack, random.Random(seed), profile.long_seconds)
+        self.trouble = Trouble(stack, random.Random(seed), profile.short_seconds, profile.long_seconds)
         kinds = {
             kind: fault for kind, fault in {**EVERYWHERE, **BY_PROXY, **ON_SMALL_DISK}.items() if kind not in missing
         }
@@ -130,8 +134,7 @@ class Played:
         selling = asyncio.create_task(till.run(PER_SECOND))
         try:
             await shop.play()
-            while self.nemesis.busy:
-                await asyncio.sleep(0.2)
+            await asyncio.to_thread(self.nemesis.finish)
         finally:
             till.stopping.set()
             await selling
@@ -139,7 +142,6 @@ class Played:
 
     def settle(self) -> float:
         """End all trouble, and wait until nothing is on its way; returns the seconds that it took."""
-        self.nemesis.finish()
         started = time.monotonic()
         self.stack.mail_trouble.quiet = self.stack.hook_trouble.quiet = True
         self.stack.wait_ready()
@@ -164,20 +166,28 @@ class Played:
 
     def look(self, peaceful: Outcome, drain_seconds: float) -> Result:
         """Everything at rest, against what was told and against the peaceful run."""
-        assert self.till is not None
         stack, trouble = self.stack, self.trouble
-        outcome = read_outcome(stack.state, stack.sink, frozenset(stack.mail_server.refused))
-        findings = check(stack.state, self.history, self.till, stack.target.taken)
-        findings.other += [*outcome.faults, *violations(stack.state), *trouble.wrong]
+        outcome, findings = self.check()
+        findings.other += trouble.wrong
         away = self._while_away(findings)
         edges = self.nemesis.fired | stack.mail_trouble.fired | stack.hook_trouble.fired
         return Result(
-            seed=self.seed, fired=edges, missed=self.nemesis.missed, by_service=trouble.by_service,
+            seed=self.seed, fired=edges, missed=self.nemesis.missed,
+            fault_seconds=self.nemesis.seconds, by_service=trouble.by_service,
             not_run=self.missing, answers=self.history.answers(), away=away,
             verdicts=Counter(verdict.name.lower() for verdict in self.history.verdicts().values()),
             events=_events(stack), mails=outcome.mails, drain_seconds=drain_seconds, seconds=0.0, findings=findings,
             differences=peaceful.differences(_without_till(outcome)),
         )  # fmt: skip
+
+    def check(self) -> tuple[Outcome, Findings]:
+        """What is there now, and what is wrong with it."""
+        assert self.till is not None
+        stack = self.stack
+        outcome = read_outcome(stack.state, stack.sink, frozenset(stack.mail_server.refused))
+        findings = check(stack.state, self.history, self.till, stack.target.taken)
+        findings.other += [*outcome.faults, *violations(stack.state)]
+        return outcome, findings
 
     def _while_away(self, findings: Findings) -> dict[str, Counter[str]]:
         """What the edge answered while a server was away: without Kafka it takes orders as ever."""

@@ -1,4 +1,4 @@
-"""A whole Laurel that can be troubled: behind proxies, on a small disk, with a second points-accrual and shaky edges."""
+"""A Laurel that can be troubled: behind proxies, on a small disk, with a second points-accrual and shaky edges."""
 
 import asyncio
 import os

@@ -1,6 +1,7 @@
 """A till that asks once and takes what comes: it repeats a request only by chance, whatever the answer was."""
 
 import asyncio
+import contextlib
 import random
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -71,10 +72,8 @@ class Till:
 
     async def _once(self) -> None:
         service, request = self._next()
-        try:
+        with contextlib.suppress(httpx.HTTPError):  # The history has it.
             await self._post(service, **request)
-        except httpx.HTTPError:
-            pass  # The history has it.
 
     def _next(self) -> tuple[str, dict[str, Any]]:
         if self._sent and self._rng.random() < AGAIN:
