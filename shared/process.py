@@ -24,6 +24,8 @@ from .sweeper import Sweeper
 
 _MEASURE_SECONDS = 5.0
 _STOPPED_SECONDS = 2.0
+_CONSUMER_SECONDS, _PARTS_SECONDS = 10.0, 10.0
+"""How long a stop waits, in this order. With the pool's five it stays below the grace period of containers."""
 
 
 class Process:
@@ -184,13 +186,25 @@ class Process:
                 await shell.settle(set(shell.stopped))
         return False
 
+    async def _stop_consuming(self) -> None:
+        """Let the running batch end and leave the group, for a bounded time.
+
+        A broker that takes connections and says nothing would be waited for for a minute; it gives our partitions to
+        others by itself, and a batch that was cut off is rolled back.
+        """
+        if self._broker is None:
+            return
+        try:
+            await asyncio.wait_for(self._broker.stop(), _CONSUMER_SECONDS)
+        except (TimeoutError, KafkaError) as error:
+            log.warning("the consumer did not stop cleanly", error=repr(error))
+
     async def stop(self) -> None:
         """No new work, the running batch ends, the outbox is drained, everything closes."""
-        if self._broker is not None:
-            await self._broker.stop()
+        await self._stop_consuming()
         for wake in [self.relay.wake, *self.context.wakes()]:
             wake.set()
-        _, pending = await asyncio.wait(self._tasks, timeout=15.0)
+        _, pending = await asyncio.wait(self._tasks, timeout=_PARTS_SECONDS)
         for task in pending:
             task.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
