@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from contracts.topics import INGEST, POINTS
+from contracts.topics import POINTS
 from laurel.services import SERVICES
 from tests.e2e.kills import wait_alive
 
@@ -100,7 +100,7 @@ def kafka_long(trouble: Trouble) -> bool:
 
 
 def _kafka_away(trouble: Trouble, kind: str, end: Callable[[], None], seconds: tuple[float, float]) -> bool:
-    wait_alive(INGEST, trouble.stack.state.urls[INGEST])
+    trouble.wait_edge()
     with trouble.away(kind):
         end()
         gone = not trouble.stack.kafka.running
@@ -111,7 +111,7 @@ def _kafka_away(trouble: Trouble, kind: str, end: Callable[[], None], seconds: t
 
 def kafka_freeze(trouble: Trouble) -> bool:
     """The broker stands still: connections stay, and nothing answers."""
-    wait_alive(INGEST, trouble.stack.state.urls[INGEST])
+    trouble.wait_edge()
     pid = int((trouble.stack.kafka.data_dir / "kafka.pid").read_text())
     with trouble.away("kafka_freeze"):
         trouble.signal(pid, signal.SIGSTOP)
@@ -122,13 +122,19 @@ def kafka_freeze(trouble: Trouble) -> bool:
 
 
 def term_without_kafka(trouble: Trouble) -> bool:
-    """A service is asked to stop while the broker is away."""
-    name = trouble.victim("term_without_kafka")
-    trouble.stack.kafka.kill()
+    """A service is asked to stop while the broker is away, or stands still."""
+    name, kafka = trouble.victim("term_without_kafka"), trouble.stack.kafka
+    pid, frozen = int((kafka.data_dir / "kafka.pid").read_text()), trouble.rng.random() < 0.5
+    trouble.signal(pid, signal.SIGSTOP if frozen else signal.SIGKILL)
+    gone = trouble.stopped(pid) if frozen else trouble.ends(pid)
     trouble.pause(0.1, 1.0)
     _term(trouble, name, " without Kafka")
-    trouble.stack.kafka.start()
-    return True
+    if frozen:
+        trouble.signal(pid, signal.SIGCONT)
+    else:
+        kafka.kill()  # It is dead already; this ends its guard.
+        kafka.start()
+    return gone
 
 
 def postgres_fast(trouble: Trouble) -> bool:
@@ -175,7 +181,7 @@ def disk_full(trouble: Trouble) -> bool:
     """The disk under PostgreSQL is full, and then it is not any more."""
     disk, postgres = trouble.stack.disk, trouble.stack.postgres
     assert disk is not None
-    wait_alive(INGEST, trouble.stack.state.urls[INGEST])
+    trouble.wait_edge()
     before = postgres.log.stat().st_size
     with trouble.away("disk_full"):
         disk.fill()
@@ -206,7 +212,7 @@ def _toxic(server: str, name: str, kind: str, **attributes: Any) -> Fault:
         )
         window: AbstractContextManager[None] = nullcontext()
         if server == "kafka":
-            wait_alive(INGEST, stack.state.urls[INGEST])
+            trouble.wait_edge()
             window = trouble.away(f"kafka_{name}")
         with window, proxy.toxic(server, kind, **attributes):
             took = round_trip(port, question, 1.5)

@@ -31,8 +31,9 @@ QUESTIONS = {
     "I5: more was taken back of a claim than it gave": (
         POINTS,
         """SELECT claim_id FROM transfers WHERE claim_kind = 'order' GROUP BY claim_id
-           HAVING sum(points) FILTER (WHERE credit IN ('clawed_back', 'waived'))
-                > sum(points) FILTER (WHERE debit = 'source')""",
+           HAVING sum(CASE WHEN credit IN ('clawed_back', 'waived') THEN points
+                           WHEN debit IN ('clawed_back', 'waived') THEN -points ELSE 0 END)
+                > sum(CASE WHEN debit = 'source' THEN points ELSE 0 END)""",
     ),
     "I6: lots are not what is active, held and pending": (
         POINTS,

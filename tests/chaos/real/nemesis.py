@@ -15,7 +15,7 @@ import psutil
 import psycopg
 from aiokafka.admin import AIOKafkaAdminClient
 
-from contracts.topics import POINTS
+from contracts.topics import INGEST, POINTS
 from laurel.services import SERVICES
 from tests.e2e.kills import wait_alive, wait_working
 
@@ -71,6 +71,14 @@ class Trouble:
             wait_working(self.stack.state.databases[name], self.rng)
         self.by_service[kind, name] += 1
         return name
+
+    def wait_edge(self) -> None:
+        """Return when order-ingest takes orders: it answers, and has reached its database."""
+        url = self.stack.state.urls[INGEST]
+        wait_alive(INGEST, url)
+        assert wait_for(lambda: "the database" not in why_not_ready(url), READY_SECONDS_MAX), (
+            "the edge does not recover"
+        )
 
     @contextmanager
     def away(self, kind: str) -> Iterator[None]:
@@ -156,6 +164,14 @@ def is_ready(url: str) -> bool:
         return httpx.get(f"{url}/readyz", timeout=3.0, trust_env=False).is_success
     except httpx.TransportError:
         return False
+
+
+def why_not_ready(url: str) -> str:
+    """What a service says of itself; that the database cannot be reached where it says nothing."""
+    try:
+        return httpx.get(f"{url}/readyz", timeout=3.0, trust_env=False).text
+    except httpx.TransportError:
+        return "the database may not be reached either"
 
 
 def _status(pid: int) -> str:

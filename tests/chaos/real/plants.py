@@ -76,8 +76,8 @@ PLANTS = (
     Plant(
         "a redemption that was acknowledged is gone",
         POINTS,
-        "DELETE FROM commands WHERE idempotency_key LIKE 'spend-%'",
-        ("redemption spend-",),
+        "DELETE FROM commands WHERE idempotency_key LIKE 'till-spend-%'",
+        ("redemption till-spend-",),
     ),
     Plant(
         "a hold was forgotten",

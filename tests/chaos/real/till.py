@@ -81,7 +81,7 @@ class Till:
         self._count += 1
         draw = self._rng.random()
         if draw < 0.30:
-            found = self._redemption(f"spend-{self._count}")
+            found = self._redemption(f"till-spend-{self._count}")
         elif draw < 0.38:
             found = self._refused_order(f"till-refused-{self._count}")
         else:
