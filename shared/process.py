@@ -24,8 +24,11 @@ from .sweeper import Sweeper
 
 _MEASURE_SECONDS = 5.0
 _STOPPED_SECONDS = 2.0
-_CONSUMER_SECONDS, _PARTS_SECONDS = 10.0, 10.0
-"""How long a stop waits, in this order. With the pool's five it stays below the grace period of containers."""
+_CONSUMER_SECONDS, _PARTS_SECONDS, _LAST_SECONDS = 10.0, 13.0, 3.0
+"""How long a stop waits for the consumer, for all parts from its beginning, and for them at least after the consumer.
+
+With the pool's five it stays below the grace period of containers.
+"""
 
 
 class Process:
@@ -201,10 +204,14 @@ class Process:
 
     async def stop(self) -> None:
         """No new work, the running batch ends, the outbox is drained, everything closes."""
+        started = time.monotonic()
         await self._stop_consuming()
         for wake in [self.relay.wake, *self.context.wakes()]:
             wake.set()
-        _, pending = await asyncio.wait(self._tasks, timeout=_PARTS_SECONDS)
+        left = max(_LAST_SECONDS, _PARTS_SECONDS - (time.monotonic() - started))
+        _, pending = await asyncio.wait(self._tasks, timeout=left)
+        if pending:
+            log.warning("parts are cut off", parts=sorted(task.get_name() for task in pending))
         for task in pending:
             task.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
