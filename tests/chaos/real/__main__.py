@@ -20,7 +20,7 @@ def main() -> int:
     """0 when nothing is wrong and everything that was demanded was run."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.real", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="How many runs, each with a seed of its own.")
+    parser.add_argument("--rounds", type=int, default=3, help="How many runs, each with a seed of its own.")
     parser.add_argument("--seed", type=int, help="Of the first run; the others follow. Drawn by chance otherwise.")
     parser.add_argument("--short", action="store_true", help="Each kind once; what cannot be run here may be missing.")
     parser.add_argument("--keep", type=Path, help="Keep logs and data below this folder.")

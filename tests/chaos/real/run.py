@@ -49,7 +49,7 @@ class Profile:
     @property
     def patience_seconds(self) -> float:
         """How long the shop repeats a call."""
-        return 120.0 + self.long_seconds
+        return 240.0 + self.long_seconds
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ from .disk import SmallDisk
 from .edges import HOOK_TROUBLE, MAIL_TROUBLE, Chance, HookTarget, ShakyMailServer
 from .toxiproxy import Toxiproxy
 
+START_SECONDS_MAX = 45.0
 SESSION_SECONDS = 6.0
 """The least that Kafka takes: who is stopped for longer has lost its partitions."""
 
@@ -61,10 +63,12 @@ class ChaosStack(Stack):
         return self._servers.postgres
 
     def pid(self, service: str) -> int:
-        """The process of a service. Raises AssertionError while it has none."""
+        """The process of a service; waits for it while the supervisor starts it again."""
         assert self.supervisor is not None
-        pid = self.supervisor.children[service].pid
-        assert pid is not None, f"{service} does not run; its log says why"
+        deadline = time.monotonic() + START_SECONDS_MAX
+        while (pid := self.supervisor.children[service].pid) is None:
+            assert time.monotonic() < deadline, f"{service} does not run; its log says why"
+            time.sleep(0.05)
         return pid
 
     def start(self) -> None:
