@@ -1,1 +1,1 @@
-"""Faults of every kind, and the proof that nothing is lost or done twice."""
+"""Everything is made to fail, on purpose and on record: nothing may be lost, doubled or out of order."""

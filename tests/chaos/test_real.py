@@ -5,19 +5,25 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from tests.e2e.reference import TRAFFIC_SEED, Reference
+
 from .real import report
 from .real.history import Verdict
 from .real.plants import PLANTS, plant
 from .real.profiles import SHORT
-from .real.run import Played, run
+from .real.run import Played, troubled
 
 pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.timeout(420)]
-SEED = 1
 
 
-def test_nothing_is_lost_or_doubled_whatever_fails(server_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_lost_or_doubled_whatever_fails(
+    undisturbed: Reference, server_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     unseen: list[str] = []
-    result = run(server_dir / "chaos", SEED, SHORT, then=lambda played: unseen.extend(_unseen(played)))
+    result = troubled(
+        server_dir / "chaos", TRAFFIC_SEED, SHORT, undisturbed.now, undisturbed.outcome,
+        then=lambda played: unseen.extend(_unseen(played)),
+    )  # fmt: skip
     with capsys.disabled():
         report.tell([result], Console(width=150))
     assert not result.wrong, "\n".join(result.wrong[:20])

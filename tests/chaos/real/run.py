@@ -90,11 +90,21 @@ def not_run() -> dict[str, str]:
     return found
 
 
-def run(home: Path, seed: int, profile: Profile, then: Callable[["Played"], None] | None = None) -> Result:
-    """Play the seed's story undisturbed and in trouble, both below `home`; then call `then`, while all still runs."""
-    started, now = time.monotonic(), datetime.now(UTC)
+def run(home: Path, seed: int, profile: Profile) -> Result:
+    """Play the seed's story undisturbed and in trouble, both below `home`."""
     home.mkdir(mode=0o711, parents=True, exist_ok=True)
+    now = datetime.now(UTC)
     peaceful = play(home / "undisturbed", seed, now, None)
+    return troubled(home, seed, profile, now, peaceful)
+
+
+def troubled(
+    home: Path, seed: int, profile: Profile, now: datetime, peaceful: Outcome,
+    then: Callable[["Played"], None] | None = None,
+) -> Result:  # fmt: skip
+    """Play the story of `peaceful`, of that seed and moment, in trouble; then call `then`, while all still runs."""
+    started = time.monotonic()
+    home.mkdir(mode=0o711, parents=True, exist_ok=True)
     missing = not_run()
     program, _ = toxiproxy.program()
     stack = ChaosStack(home / "troubled", seed, toxiproxy=program, small_disk="disk_full" not in missing)
