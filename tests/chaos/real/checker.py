@@ -40,7 +40,17 @@ def check(state: State, history: History, till: Till, hooks: Mapping[str, int]) 
     _check_deliveries(state, verdicts, found)
     _check_hooks(state, hooks, found)
     servers_fault = Counter(item.status for item in history.attempts if item.status and item.status >= 500)
+    found.other += said(state)
     found.other += [f"{count} answers of {status}" for status, count in servers_fault.items() if status != 503]
+    return found
+
+
+def said(state: State) -> list[str]:
+    """What the services' logs call an error: what passes by itself is a warning, and here everything does."""
+    found: list[str] = []
+    for log in sorted(state.logs.glob("*.log")):
+        lines = (line for line in log.read_text(errors="replace").splitlines() if '"level": "error"' in line)
+        found += [f"{log.stem} said {line[:300]}" for line in list(lines)[:3]]
     return found
 
 

@@ -32,6 +32,12 @@ def tell(results: list[Result], console: Console) -> None:
     console.print(_kinds(results))
     for kind, told in sorted(_away(results).items()):
         console.print(f"While {kind}, the edge answered {dict(told)}")
+    took = sorted(ms for one in results for ms in one.edge_ms)
+    if took:
+        at = {share: took[min(int(len(took) * share / 100), len(took) - 1)] for share in (50, 99)}
+        console.print(
+            f"Without Kafka, half of the edge's {len(took)} answers took {at[50]:.0f} ms, 99 % {at[99]:.0f} ms"
+        )
     console.print(f"All answers: {dict(sum((one.answers for one in results), Counter()))}")
     for kind, why in (results[0].not_run if results else {}).items():
         console.print(f"NOT RUN: {kind}: {why}", style="bold red")
@@ -77,6 +83,7 @@ def _plain(one: Result) -> dict[str, Any]:
         "answers": dict(one.answers),
         "requests": dict(one.verdicts),
         "while_away": {kind: dict(told) for kind, told in one.away.items()},
+        "edge_ms_without_kafka": [round(ms, 1) for ms in one.edge_ms],
         "events": one.events,
         "mails": one.mails,
         "lost": one.findings.lost,

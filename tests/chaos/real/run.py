@@ -66,6 +66,8 @@ class Result:
     verdicts: Counter[str]
     away: dict[str, Counter[str]]
     """By kind of outage, what the edge answered meanwhile."""
+    edge_ms: list[float]
+    """How long each of those answers took without Kafka."""
     events: int
     mails: int
     drain_seconds: float
@@ -179,12 +181,12 @@ class Played:
         stack, trouble = self.stack, self.trouble
         outcome, findings = self.check()
         findings.other += trouble.wrong
-        away = self._while_away(findings)
+        away, edge_ms = self._while_away(findings)
         edges = self.nemesis.fired | stack.mail_trouble.fired | stack.hook_trouble.fired
         return Result(
             seed=self.seed, fired=edges, missed=self.nemesis.missed,
             fault_seconds=self.nemesis.seconds, by_service=trouble.by_service,
-            not_run=self.missing, answers=self.history.answers(), away=away,
+            not_run=self.missing, answers=self.history.answers(), away=away, edge_ms=edge_ms,
             verdicts=Counter(verdict.name.lower() for verdict in self.history.verdicts().values()),
             events=_events(stack), mails=outcome.mails, drain_seconds=drain_seconds, seconds=0.0, findings=findings,
             differences=peaceful.differences(_without_till(outcome)),
@@ -199,10 +201,11 @@ class Played:
         findings.other += [*outcome.faults, *violations(stack.state)]
         return outcome, findings
 
-    def _while_away(self, findings: Findings) -> dict[str, Counter[str]]:
-        """What the edge answered while a server was away: without Kafka it takes orders as ever."""
+    def _while_away(self, findings: Findings) -> tuple[dict[str, Counter[str]], list[float]]:
+        """What the edge answered while a server was away, and how fast: without Kafka it takes orders as ever."""
         port = int(self.stack.state.urls["order-ingest"].rpartition(":")[2])
         found: dict[str, Counter[str]] = {}
+        took_ms: list[float] = []
         for window in self.trouble.windows:
             inside = [
                 item for item in self.history.attempts
@@ -212,9 +215,10 @@ class Played:
             told = Counter(str(item.status or item.why) for item in inside)
             found[window.kind] = found.get(window.kind, Counter()) + told
             if window.kind.startswith("kafka"):
+                took_ms += [(item.ended - item.started) * 1000 for item in inside]
                 bad = [item for item in inside if item.verdict is Verdict.UNKNOWN or item.status is None]
                 findings.other += [f"the edge said {item.status or item.why} in {window.kind}" for item in bad]
-        return found
+        return found, took_ms
 
 
 def _without_till(outcome: Outcome) -> Outcome:
