@@ -22,7 +22,7 @@ HOOK_TROUBLE = {
     "hook_silent": 0.1, "hook_429": 0.1, "hook_500": 0.1, "hook_400": 0.05, "hook_redirect": 0.05, "hook_cut": 0.1,
     "hook_drip": 0.05,
 }  # fmt: skip
-SILENT_MAX = 6
+SILENT_MAX = 8
 """So often in a run at most: each takes its time."""
 _MESSAGE_ID = re.compile(rb"^Message-ID: *(<[^>]+>)", re.MULTILINE | re.IGNORECASE)
 
