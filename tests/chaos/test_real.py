@@ -8,6 +8,7 @@ from rich.console import Console
 from tests.e2e.reference import TRAFFIC_SEED, Reference
 
 from .real import report
+from .real.edges import HOOK_TROUBLE, MAIL_TROUBLE
 from .real.history import Verdict
 from .real.plants import PLANTS, plant
 from .real.profiles import SHORT
@@ -28,6 +29,7 @@ def test_nothing_is_lost_or_doubled_whatever_fails(
         report.tell([result], Console(width=150))
     assert not result.wrong, "\n".join(result.wrong[:20])
     wanted = {kind for kind, times in SHORT.times.items() if times} - result.not_run.keys()
+    wanted |= MAIL_TROUBLE.keys() | HOOK_TROUBLE.keys()
     assert {kind for kind in wanted if not result.fired[kind]} == set(), "a fault that never happened proves nothing"
     assert all(result.verdicts[verdict.name.lower()] for verdict in Verdict)
     for kind in {"kafka_kill", "kafka_stop"} & wanted:
