@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from contracts.topics import POINTS
+from contracts.topics import INGEST, POINTS
 from laurel.services import SERVICES
 from tests.e2e.kills import wait_alive
 
@@ -17,6 +17,8 @@ from .nemesis import READY_SECONDS_MAX, STOP_SECONDS_MAX, Fault, Trouble, is_rea
 from .stack import SESSION_SECONDS
 from .toxiproxy import API_VERSIONS, SSL_REQUEST, round_trip
 
+BUSY = (INGEST, POINTS)
+"""Who always has something to publish."""
 LATENCY_MS = 150
 _FULL_SECONDS_MAX = 20.0
 
@@ -123,18 +125,33 @@ def kafka_freeze(trouble: Trouble) -> bool:
 
 def term_without_kafka(trouble: Trouble) -> bool:
     """A service is asked to stop while the broker is away, or stands still."""
-    name, kafka = trouble.victim("term_without_kafka"), trouble.stack.kafka
+    return _without_kafka(trouble, "term_without_kafka", lambda name: _term(trouble, name, " without Kafka"))
+
+
+def kill_without_kafka(trouble: Trouble) -> bool:
+    """A service dies while its relay waits for a broker that is away, or stands still."""
+
+    def end(name: str) -> bool:
+        pid = trouble.stack.pid(name)
+        trouble.signal(pid, signal.SIGKILL)
+        return trouble.ends(pid)
+
+    return _without_kafka(trouble, "kill_without_kafka", end)
+
+
+def _without_kafka(trouble: Trouble, kind: str, end: Callable[[str], bool]) -> bool:
+    name, kafka = trouble.victim(kind, BUSY), trouble.stack.kafka
     pid, frozen = int((kafka.data_dir / "kafka.pid").read_text()), trouble.rng.random() < 0.5
     trouble.signal(pid, signal.SIGSTOP if frozen else signal.SIGKILL)
     gone = trouble.stopped(pid) if frozen else trouble.ends(pid)
-    trouble.pause(0.1, 1.0)
-    _term(trouble, name, " without Kafka")
+    trouble.pause(0.3, 1.5)
+    ended = end(name)
     if frozen:
         trouble.signal(pid, signal.SIGCONT)
     else:
         kafka.kill()  # It is dead already; this ends its guard.
         kafka.start()
-    return gone
+    return gone and ended
 
 
 def postgres_fast(trouble: Trouble) -> bool:
@@ -233,6 +250,7 @@ EVERYWHERE: dict[str, Fault] = {
     "kafka_long": kafka_long,
     "kafka_freeze": kafka_freeze,
     "term_without_kafka": term_without_kafka,
+    "kill_without_kafka": kill_without_kafka,
     "postgres_fast": postgres_fast,
     "postgres_immediate": postgres_immediate,
     "postgres_kill": postgres_kill,
