@@ -13,6 +13,7 @@ from .db import is_transient, pause_seconds, server_settings
 from .log import log
 from .settings import Settings
 
+_DROP_SECONDS = 2.0
 _LEADER_LOCK = 0x6C61_7572
 """Key of the advisory lock that makes one relay the leader of its database."""
 
@@ -65,10 +66,13 @@ class Relay:
         attempt = 0
         while not stopping.is_set():
             try:
-                await self._lead(stopping)
+                await self._lead_until(stopping)
                 attempt = 0
             except Exception as error:  # noqa: BLE001 - whatever it is, it is judged below
                 attempt += 1
+                if stopping.is_set():
+                    log.warning("relay stops, the outbox keeps the rest", error=repr(error))
+                    return
                 log.warning("relay starts over", error=repr(error), attempt=attempt)
                 if not (is_transient(error) or isinstance(error, KafkaError)):
                     log.exception("relay")
@@ -76,6 +80,20 @@ class Relay:
             finally:
                 self.leading = False
                 await self._drop_producer()
+
+    async def _lead_until(self, stopping: asyncio.Event) -> None:
+        """Lead; once stopped, for a bounded time: while Kafka is away, the portion under way does not end."""
+
+        async def limit_after() -> None:
+            await stopping.wait()
+            limit.reschedule(asyncio.get_running_loop().time() + self._settings.relay_drain_seconds)
+
+        async with asyncio.timeout(None) as limit:
+            watch = asyncio.create_task(limit_after())
+            try:
+                await self._lead(stopping)
+            finally:
+                watch.cancel()
 
     async def _lead(self, stopping: asyncio.Event) -> None:
         connection = await asyncpg.connect(
@@ -92,7 +110,7 @@ class Relay:
             while not stopping.is_set():
                 if not await self._send_some(connection):
                     await self._idle()
-            await asyncio.wait_for(self._drain(connection), self._settings.relay_drain_seconds)
+            await self._drain(connection)
         finally:
             # Without closing gracefully: a dead connection must not be waited for, and the lock goes with it.
             connection.terminate()
@@ -157,7 +175,7 @@ class Relay:
         producer, self._producer = self._producer, None
         if producer is not None:
             try:
-                await asyncio.wait_for(producer.stop(), 5.0)
+                await asyncio.wait_for(producer.stop(), _DROP_SECONDS)
             except (TimeoutError, KafkaError, KafkaTimeoutError) as error:
                 log.warning("relay's producer did not stop cleanly", error=repr(error))
 
