@@ -48,6 +48,7 @@ async def adopt(programs: ProgramBook, tx: Transaction, batch: list[Message]) ->
                 world.continuations[account.member_id] = continuation
                 world.moved.add(account.member_id)
         world.commands += event.commands
+    await adopting.note_stored(tx, world)
     await store.write(tx, world)
     await store.write_commands(tx, world)
     await adopting.add_shared_uses(tx, world.shared_uses)
@@ -75,6 +76,7 @@ async def _remade(
     world = emptied(programs, seeds, [(member_id, programs_of[member_id]) for member_id in order])
     for row in rows:
         world.continuations[row["member_id"]] = to_continuation(row["continuation"])
+        world.accounts[row["member_id"]].partition = row["partition"]
     for member_id in order:
         history = sorted(kept.get(member_id, ()), key=lambda item: item.sequence)
         caught_up(world, member_id, known[member_id], history)

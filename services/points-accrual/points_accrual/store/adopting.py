@@ -9,13 +9,14 @@ from contracts.decisions import DecidedAccount
 from shared.transaction import Transaction
 
 from ..domain.coupons import Coupon
+from ..domain.lots import ClaimKey
 from ..domain.world import UseKey, World
 from .rows import columns
 
 _FAMILIES = """
     WITH RECURSIVE family (member_id) AS (
         SELECT unnest($1::uuid[]) UNION SELECT m.member_id FROM members m JOIN family f ON m.merged_into = f.member_id)
-    SELECT a.member_id, a.program_id, a.sequence, m.merged_into, m.continuation
+    SELECT a.member_id, a.program_id, a.partition, a.sequence, m.merged_into, m.continuation
     FROM accounts a LEFT JOIN members m USING (member_id)
     WHERE a.member_id IN (SELECT member_id FROM family) ORDER BY a.member_id FOR UPDATE OF a"""
 
@@ -32,6 +33,17 @@ async def add_accounts(tx: Transaction, program_id: str, accounts: Iterable[Deci
 async def lock_families(tx: Transaction, members: Iterable[UUID]) -> list[asyncpg.Record]:
     """These accounts and all that were merged into them, locked."""
     return await tx.connection.fetch(_FAMILIES, sorted(members))
+
+
+async def note_stored(tx: Transaction, world: World) -> None:
+    """Tell the world which of its lots and claims are rows already."""
+    members = list(world.accounts)
+    rows = await tx.connection.fetch("SELECT lot_id FROM lots WHERE member_id = ANY($1::uuid[])", members)
+    world.stored |= {row["lot_id"] for row in rows}
+    rows = await tx.connection.fetch(
+        "SELECT program_id, kind, claim_id FROM claims WHERE member_id = ANY($1::uuid[])", members
+    )
+    world.stored |= {(row["program_id"], ClaimKey(row["kind"], row["claim_id"])) for row in rows}
 
 
 async def plan_again(tx: Transaction, members: Sequence[UUID]) -> None:

@@ -59,7 +59,7 @@ def _portions(accounts: list[Account]) -> Iterator[tuple[list[Account], tuple[De
 def _account(world: World, account: Account) -> DecidedAccount:
     continuation = world.continuations.get(account.member_id)
     return DecidedAccount.model_construct(
-        member_id=account.member_id, partition=world.partitions[account.member_id],
+        member_id=account.member_id, partition=account.partition,
         continuation=continuation_json(continuation),
     )  # fmt: skip
 

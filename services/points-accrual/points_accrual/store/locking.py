@@ -51,7 +51,6 @@ def _keep(world: World, rows: Iterable[asyncpg.Record]) -> None:
         member_id = row["member_id"]
         world.accounts[member_id] = to_account(row)
         world.members[member_id] = to_member(row)
-        world.partitions[member_id] = row["partition"]
         world.continuations[member_id] = to_continuation(row["continuation"])
         if row["merged_into"] is not None:
             world.aliases[member_id] = row["merged_into"]
