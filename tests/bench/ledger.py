@@ -127,7 +127,7 @@ async def drain(
         gate = Gate(gate_connection)
         if not publish:
             await gate.close()
-        services = await stack.enter_async_context(bench.service(POINTS, dsn, instances, **PATIENT))
+        services = await stack.enter_async_context(bench.service(POINTS, dsn, instances, PATIENT))
         if publish:
             await gate.close()
             await send(bench.kafka.bootstrap, records)
@@ -139,6 +139,15 @@ async def drain(
         started = time.perf_counter()
         await all_done(look, target, services)
         return meter.end(len(records), time.perf_counter() - started)
+
+
+async def drained(bench: Bench, what: str, records: Sequence[Record], instances: int = 1) -> Sample:
+    """The same on a fresh ledger, its books checked."""
+    async with fresh(bench) as dsn:
+        before = await events_sent(bench)
+        sample = await drain(bench, dsn, records, instances=instances)
+        await check_books(bench, what, dsn, len(records), before)
+    return sample
 
 
 async def until(question: Callable[[], Awaitable[bool]], seconds_max: float = 900.0) -> None:

@@ -17,7 +17,7 @@ from shared.admin import Wanted, apply_topics
 
 from . import floor, ordinary
 from .arithmetic import Sample, Series, ratio
-from .ledger import Gate, check_books, connected, drain, events_sent, fresh
+from .ledger import Gate, check_books, connected, drain, drained, events_sent, fresh
 from .meter import CLIENT
 from .servers import POSTGRES, Bench
 from .traffic import TEN, TWO_HUNDRED, Record, orders, send
@@ -38,9 +38,9 @@ async def measure(bench: Bench, wanted: frozenset[str]) -> dict[str, Series]:
         slices[LOOP] = lambda: floor.one_by_one(bench, SLICE_SECONDS)
         slices[ORDINARY] = lambda: _ordinary(bench, ten)
     if "rules" in wanted:
-        slices[RULES] = lambda: _drained(bench, RULES, two_hundred)
+        slices[RULES] = lambda: drained(bench, RULES, two_hundred)
     if "hot" in wanted:
-        slices[HOT] = lambda: _drained(bench, HOT, hot)
+        slices[HOT] = lambda: drained(bench, HOT, hot)
     samples: dict[str, list[Sample]] = {name: [] for name in (OURS, AGAIN, *slices)}
     for number in range(bench.rounds):
         bench.say(f"points path, round {number + 1} of {bench.rounds}: {', '.join((OURS, *slices))}")
@@ -83,14 +83,6 @@ async def _first_and_again(bench: Bench, records: list[Record], *, again: bool) 
         second = await drain(bench, dsn, records, publish=False)
         await check_books(bench, AGAIN, dsn, len(records), before)
         return first, [second]
-
-
-async def _drained(bench: Bench, what: str, records: list[Record]) -> Sample:
-    async with fresh(bench) as dsn:
-        before = await events_sent(bench)
-        sample = await drain(bench, dsn, records)
-        await check_books(bench, what, dsn, len(records), before)
-    return sample
 
 
 async def _ordinary(bench: Bench, records: list[Record]) -> Sample:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from .meter import Meter
 READY_SECONDS_MAX = 60.0
 POSTGRES = "PostgreSQL"
 KAFKA = "Kafka"
+NONE: Mapping[str, str] = {}
 
 
 def postgres_settings() -> dict[str, str]:
@@ -116,7 +117,9 @@ class Bench:
             await connection.close()
 
     @asynccontextmanager
-    async def service(self, name: str, dsn: str, instances: int = 1, **settings: str) -> AsyncIterator[list[Running]]:
+    async def service(
+        self, name: str, dsn: str, instances: int = 1, settings: Mapping[str, str] = NONE
+    ) -> AsyncIterator[list[Running]]:
         """So many processes of a service, ready; `settings` without their prefix."""
         async with AsyncExitStack() as stack:
             started = [await stack.enter_async_context(self._started(name, dsn, settings)) for _ in range(instances)]
@@ -125,7 +128,7 @@ class Bench:
             yield started
 
     @asynccontextmanager
-    async def _started(self, name: str, dsn: str, settings: dict[str, str]) -> AsyncIterator[Running]:
+    async def _started(self, name: str, dsn: str, settings: Mapping[str, str]) -> AsyncIterator[Running]:
         port = free_port()
         env = {
             "DATABASE_URL": dsn, "KAFKA": self.kafka.bootstrap, "KEYS_DIR": str(self.keys), "HTTP_HOST": HOST,

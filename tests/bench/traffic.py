@@ -2,11 +2,15 @@
 
 import asyncio
 import random
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from types import TracebackType
+from typing import NamedTuple, Self
 from uuid import UUID
 
 from aiokafka import AIOKafkaProducer
@@ -121,14 +125,62 @@ def record(event: Event, topic: str | None = None) -> Record:
     return Record(topic or TOPIC_OF[type(event)].name, value, event.key().encode(), to_headers(envelope))
 
 
-async def send(kafka: str, records: Sequence[Record]) -> None:
-    """Put records on their topics; all are acknowledged when this returns."""
+@asynccontextmanager
+async def publishing(kafka: str) -> AsyncIterator[AIOKafkaProducer]:
+    """A producer as safe as the relay's."""
     producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all", enable_idempotence=True, max_batch_size=256 * 1024)
     await producer.start()
     try:
-        for start in range(0, len(records), PORTION):
-            portion = records[start : start + PORTION]
-            futures = [await producer.send(item.topic, item.value, item.key, headers=item.headers) for item in portion]
-            await asyncio.gather(*futures)
+        yield producer
     finally:
         await producer.stop()
+
+
+async def put(producer: AIOKafkaProducer, records: Iterable[Record]) -> int:
+    """Put records on their topics; all are acknowledged when this returns. Returns how many there were."""
+    count, waiting = 0, iter(records)
+    while portion := list(islice(waiting, PORTION)):
+        futures = [await producer.send(item.topic, item.value, item.key, headers=item.headers) for item in portion]
+        await asyncio.gather(*futures)
+        count += len(portion)
+    return count
+
+
+async def send(kafka: str, records: Iterable[Record]) -> int:
+    """The same with a producer of its own."""
+    async with publishing(kafka) as producer:
+        return await put(producer, records)
+
+
+class Live:
+    """Orders that keep coming at a steady rate while something else is measured."""
+
+    def __init__(self, kafka: str, per_second: float, records: Iterator[Record]) -> None:
+        self._kafka, self._per_second, self._records = kafka, per_second, records
+        self.sent = 0
+        """Acknowledged so far."""
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def stop(self) -> None:
+        """No more; what was begun is finished."""
+        self._stopping = True
+        await self._task
+
+    _stopping = False
+
+    async def _run(self) -> None:
+        started = time.perf_counter()
+        async with publishing(self._kafka) as producer:
+            while not self._stopping:
+                due = int((time.perf_counter() - started) * self._per_second) - self.sent
+                self.sent += await put(producer, islice(self._records, due))
+                await asyncio.sleep(0.02)
