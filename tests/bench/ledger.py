@@ -40,6 +40,7 @@ async def prepare(bench: Bench) -> None:
 
         await until(known)
         await until(lambda: nothing_unsent(connection))
+        await connection.execute("VACUUM ANALYZE")
     async with fresh(bench) as dsn:
         # Kafka is slow until Java has compiled what it runs; no slice may pay for that.
         await drain(bench, dsn, list(orders(TEN, bench.count(10_000, 2_000))))

@@ -1,6 +1,7 @@
 """Programs, their members and their orders, as their owners publish them."""
 
 import asyncio
+import hashlib
 import random
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -51,13 +52,15 @@ class Crowd:
         return f"rules-{self.rules}"
 
     def member(self, number: int) -> UUID:
-        """The member of a number."""
-        return UUID(int=self.first + number % self.members)
+        """The member of a number. Neighbours are far apart, as drawn ids are: an index gets no help."""
+        return UUID(hashlib.md5(str(self.first + number % self.members).encode()).hexdigest())
 
 
 TEN = Crowd(10, 1_000_000)
 TWO_HUNDRED = Crowd(200, 2_000_000)
 CROWDS = (TEN, TWO_HUNDRED)
+MANY = Crowd(10, 3_000_000, 50_000)
+"""Members of the same program as the first, whose orders are filled in and not consumed."""
 
 
 def program_of(crowd: Crowd) -> Program:
