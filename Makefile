@@ -17,7 +17,7 @@ LOCKS := requirements/dev.txt
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-fast test-long lint types contracts bench up down test-compose fmt lock clean
+.PHONY: help demo test test-fast test-long lint types contracts bench chaos up down test-compose fmt lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r t d; do \
@@ -43,6 +43,10 @@ test-compose: $(READY) ## Try the Compose stack on a Docker engine
 
 bench: $(READY) ## Measure orders per second of the points path
 	@python -m tests.bench $(ARGS)
+
+chaos: $(READY) ## Break everything for most of an hour, and check that nothing is lost (SIM=…, REAL=…: their arguments)
+	@python -m tests.chaos.sim $(SIM)
+	@python -m tests.chaos.real $(REAL)
 
 lint: $(READY) ## Check style, formatting and the direction of imports
 	@ruff check .

@@ -1,7 +1,7 @@
 """What every model on the wire shares: frozen, tolerant of unknown fields when read, UTC times, bounded texts."""
 
 from datetime import UTC, datetime
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
@@ -29,10 +29,32 @@ Points = Annotated[int, Field(ge=0, le=2**53)]
 Minor = Annotated[int, Field(ge=-(2**53), le=2**53, description="Integer minor units of the currency.")]
 
 
+_BLANKS: dict[type, dict[str, Any]] = {}
+"""By model, its fields in their order with their defaults; those are never changed, since values are frozen."""
+
+
 class Model(BaseModel):
     """A frozen value. Readers ignore fields they do not know, so that newer writers can add some."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+    @classmethod
+    def model_construct(  # type: ignore[override]  # the plugin makes one of its own for each model
+        cls, _fields_set: set[str] | None = None, **values: Any
+    ) -> Self:
+        """A value from parts that are valid already. As pydantic's own at a third of its cost: no model here has
+        aliases or private attributes, and every field without a default must be given.
+        """
+        blank = _BLANKS.get(cls)
+        if blank is None:
+            blank = _BLANKS[cls] = {name: field.get_default(call_default_factory=True, validated_data={})
+                                    for name, field in cls.model_fields.items()}  # fmt: skip
+        found = cls.__new__(cls)
+        object.__setattr__(found, "__dict__", blank | values)
+        object.__setattr__(found, "__pydantic_fields_set__", _fields_set or set(values))
+        object.__setattr__(found, "__pydantic_extra__", None)
+        object.__setattr__(found, "__pydantic_private__", None)
+        return found
 
 
 class Event(Model):

@@ -1,6 +1,7 @@
 """CloudEvents 1.0 in Kafka's binary mode: the attributes are headers, the value is the JSON of the data alone."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from uuid import UUID
 
 from pydantic import Field, ValidationError
@@ -46,15 +47,22 @@ _HEADERS = {
     "traceparent": "traceparent",
 }
 HEADER_NAMES = ("ce_specversion", "content-type", *_HEADERS)
+_FIXED = (("ce_specversion", SPEC_VERSION.encode()), ("content-type", CONTENT_TYPE.encode()))
 
 
 def to_headers(envelope: Envelope) -> list[tuple[str, bytes]]:
     """The Kafka headers of an event; optional ones that are unset are left out."""
-    headers = [("ce_specversion", SPEC_VERSION.encode()), ("content-type", CONTENT_TYPE.encode())]
-    values = envelope.model_dump(mode="json")
-    given = ((header, values[field]) for header, field in _HEADERS.items())
-    headers += [(header, str(value).encode()) for header, value in given if value is not None]
+    headers = [*_FIXED]
+    for header, field in _HEADERS.items():
+        value = getattr(envelope, field)
+        if value is not None:
+            headers.append((header, _text(value).encode()))
     return headers
+
+
+def _text(value: object) -> str:
+    """As JSON would have it."""
+    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else str(value)
 
 
 def from_headers(headers: Iterable[tuple[str, bytes | None]]) -> Envelope:

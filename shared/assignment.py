@@ -68,11 +68,13 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         """Take up partitions: seek to the stored positions, stop those that would lose events."""
         consumer = self.consumer()
         self.cluster_id = await self._ask_cluster_id()
+        async with self.connection() as connection:
+            before = await offsets.positions(connection, assigned)
         begins = await consumer.beginning_offsets(list(assigned))
         ends = await consumer.end_offsets(list(assigned))
         bounds = {item: (begins[item], ends[item]) for item in assigned}
         async with self.connection() as connection:
-            stored = await offsets.settle(connection, self.cluster_id, bounds)
+            stored = await offsets.settle(connection, self.cluster_id, bounds, before)
         for item, row in stored.items():
             if row.stopped_why is not None:
                 self._stop(item, row.stopped_why)

@@ -52,7 +52,9 @@ def _decode(record: ConsumerRecord, handled: frozenset[type[Event]], ignored: fr
     if (record.key or b"") != data.key().encode():
         text = f"the record's key is not the {data.key()!r} that its data says"
         return Decoded(record, failure=Failure("WrongKey", text, envelope.type))
-    return Decoded(record, Message(data, envelope, record.topic, record.partition, record.offset))
+    return Decoded(
+        record, Message(data, envelope, record.topic, record.partition, record.offset, record.value.decode())
+    )
 
 
 def describe(error: Exception) -> str:

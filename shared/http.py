@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+import asyncpg
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
@@ -11,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .db import is_transient
+from .db import TRANSIENT, Retry, is_transient
 from .log import log
 from .telemetry import new_traceparent, read_traceparent, set_traceparent
 
@@ -86,7 +87,7 @@ async def _on_error(request: Request, error: Exception) -> Response:
         return Problem(
             503,
             "Try again",
-            "a part that this needs is away for the moment; nothing was changed",
+            "a part that this needs is away for the moment; send the same again, with the same Idempotency-Key if any",
             headers={"Retry-After": "1"},
         ).response()
     log.error("request failed", path=request.url.path, error=repr(error), exc_info=error)
@@ -143,7 +144,8 @@ def create_app(title: str, *, body_bytes_max: int) -> FastAPI:
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
-    for kind in (Exception, OSError, TimeoutError):
+    # Said one by one: what only `Exception` covers is raised again for the server, which writes down its stack.
+    for kind in (*TRANSIENT, asyncpg.InterfaceError, Retry, Exception):
         app.add_exception_handler(kind, _on_error)
     app.add_middleware(_Edge, body_bytes_max=body_bytes_max)
     return app

@@ -21,6 +21,9 @@ from .decoding import decode
 from .log import log
 from .settings import Settings
 
+BATCH_SECONDS = 6.0
+"""How long a stop waits for the running batch; then it is cut off, and rolled back."""
+
 
 async def cluster_id(settings: Settings) -> str:
     """The id of the cluster. Raises KafkaError when it cannot be asked."""
@@ -59,7 +62,7 @@ def subscribe(settings: Settings, name: str, topics: Sequence[Topic], shell: She
         client_id=name,
         allow_auto_create_topics=False,
         logger=None,
-        graceful_timeout=25.0,
+        graceful_timeout=BATCH_SECONDS,
     )
     subscriber = broker.subscriber(
         *(topic.name for topic in topics),

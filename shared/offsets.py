@@ -54,12 +54,28 @@ async def move(connection: asyncpg.Connection, positions: dict[TopicPartition, t
         raise RuntimeError(f"{done} of {len(wanted)} offsets: a row moved although it was locked")
 
 
+async def positions(connection: asyncpg.Connection, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+    """Where the rows stand, without a lock; to be read before Kafka is asked for the bounds of `settle`."""
+    wanted = sorted(partitions)
+    rows = await connection.fetch(
+        """SELECT topic, partition, position FROM consumer_offsets
+           WHERE (topic, partition) IN (SELECT * FROM unnest($1::text[], $2::int[]))""",
+        [item.topic for item in wanted],
+        [item.partition for item in wanted],
+    )
+    return {TopicPartition(row["topic"], row["partition"]): row["position"] for row in rows}
+
+
 async def settle(
     connection: asyncpg.Connection,
     cluster_id: str,
     bounds: dict[TopicPartition, tuple[int, int]],
+    before: dict[TopicPartition, int],
 ) -> dict[TopicPartition, Stored]:
     """At assignment: partition → (begin, end) offsets in Kafka. A partition never seen starts at its begin.
+
+    `before`: the `positions` from before the bounds were asked for. The rows may be beyond those ends without any loss:
+    another process, which had the partition until now, has consumed what came since.
 
     One that cannot go on without losing events is marked as stopped, with the reason in `stopped_why`.
     """
@@ -72,7 +88,7 @@ async def settle(
             )  # fmt: skip
         stored = await lock(connection, bounds)
         for item, row in stored.items():
-            why = _why_stopped(row, cluster_id, *bounds[item])
+            why = _why_stopped(row, cluster_id, *bounds[item], before.get(item, 0))
             if why != row.stopped_why:
                 await connection.execute(
                     "UPDATE consumer_offsets SET stopped_why = $3 WHERE topic = $1 AND partition = $2",
@@ -82,13 +98,13 @@ async def settle(
     return stored
 
 
-def _why_stopped(row: Stored, cluster_id: str, begin: int, end: int) -> str | None:
+def _why_stopped(row: Stored, cluster_id: str, begin: int, end: int, before: int) -> str | None:
     if row.cluster_id != cluster_id:
         return f"this is Kafka cluster {cluster_id}, the stored offset belongs to {row.cluster_id}"
     if row.position < begin:
         return f"{begin - row.position} records from offset {row.position} are gone from Kafka, which begins at {begin}"
-    if row.position > end:
-        return f"the stored offset {row.position} is beyond Kafka's end {end}: the topic was made anew or lost records"
+    if before > end:
+        return f"the stored offset {before} is beyond Kafka's end {end}: the topic was made anew or lost records"
     return None
 
 

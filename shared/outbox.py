@@ -1,11 +1,11 @@
 """The outbox: events wait here, committed with their state, until one relay has them acknowledged by Kafka."""
 
 import asyncio
-import json
 from contextlib import suppress
 from dataclasses import dataclass
 
 import asyncpg
+import orjson
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
@@ -13,6 +13,7 @@ from .db import is_transient, pause_seconds, server_settings
 from .log import log
 from .settings import Settings
 
+_DROP_SECONDS = 2.0
 _LEADER_LOCK = 0x6C61_7572
 """Key of the advisory lock that makes one relay the leader of its database."""
 
@@ -29,26 +30,20 @@ class Row:
 
 def pack_headers(headers: list[tuple[str, bytes | None]] | list[tuple[str, bytes]]) -> bytes:
     """Headers as bytes that keep what is not UTF-8 (as Latin-1 text) and what is null."""
-    return json.dumps([[name, None if raw is None else raw.decode("latin-1")] for name, raw in headers]).encode()
+    return orjson.dumps([(name, None if raw is None else raw.decode("latin-1")) for name, raw in headers])
 
 
 def unpack_headers(packed: bytes) -> list[tuple[str, bytes | None]]:
     """The inverse of `pack_headers`."""
-    return [(name, None if text is None else text.encode("latin-1")) for name, text in json.loads(packed)]
+    return [(name, None if text is None else text.encode("latin-1")) for name, text in orjson.loads(packed)]
 
 
 async def insert(connection: asyncpg.Connection, rows: list[Row]) -> None:
     """Add rows in this order."""
-    await connection.execute(
-        """INSERT INTO outbox (topic, key, value, headers)
-           SELECT topic, key, value, headers
-           FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bytea[]) WITH ORDINALITY
-                AS r(topic, key, value, headers, n)
-           ORDER BY n""",
-        [row.topic for row in rows],
-        [row.key for row in rows],
-        [row.value for row in rows],
-        [pack_headers(row.headers) for row in rows],
+    await connection.copy_records_to_table(
+        "outbox",
+        columns=["topic", "key", "value", "headers"],
+        records=[(row.topic, row.key, row.value, pack_headers(row.headers)) for row in rows],
     )
 
 
@@ -71,10 +66,13 @@ class Relay:
         attempt = 0
         while not stopping.is_set():
             try:
-                await self._lead(stopping)
+                await self._lead_until(stopping)
                 attempt = 0
             except Exception as error:  # noqa: BLE001 - whatever it is, it is judged below
                 attempt += 1
+                if stopping.is_set():
+                    log.warning("relay stops, the outbox keeps the rest", error=repr(error))
+                    return
                 log.warning("relay starts over", error=repr(error), attempt=attempt)
                 if not (is_transient(error) or isinstance(error, KafkaError)):
                     log.exception("relay")
@@ -82,6 +80,20 @@ class Relay:
             finally:
                 self.leading = False
                 await self._drop_producer()
+
+    async def _lead_until(self, stopping: asyncio.Event) -> None:
+        """Lead; once stopped, for a bounded time: while Kafka is away, the portion under way does not end."""
+
+        async def limit_after() -> None:
+            await stopping.wait()
+            limit.reschedule(asyncio.get_running_loop().time() + self._settings.relay_drain_seconds)
+
+        async with asyncio.timeout(None) as limit:
+            watch = asyncio.create_task(limit_after())
+            try:
+                await self._lead(stopping)
+            finally:
+                watch.cancel()
 
     async def _lead(self, stopping: asyncio.Event) -> None:
         connection = await asyncpg.connect(
@@ -98,7 +110,7 @@ class Relay:
             while not stopping.is_set():
                 if not await self._send_some(connection):
                     await self._idle()
-            await asyncio.wait_for(self._drain(connection), self._settings.relay_drain_seconds)
+            await self._drain(connection)
         finally:
             # Without closing gracefully: a dead connection must not be waited for, and the lock goes with it.
             connection.terminate()
@@ -163,7 +175,7 @@ class Relay:
         producer, self._producer = self._producer, None
         if producer is not None:
             try:
-                await asyncio.wait_for(producer.stop(), 5.0)
+                await asyncio.wait_for(producer.stop(), _DROP_SECONDS)
             except (TimeoutError, KafkaError, KafkaTimeoutError) as error:
                 log.warning("relay's producer did not stop cleanly", error=repr(error))
 

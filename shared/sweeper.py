@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 from . import offsets
 from .bus import Shell
 from .clock import Clock
+from .db import is_transient
 from .decoding import describe
 from .log import log
 from .telemetry import LOOP_ERRORS, set_traceparent
@@ -45,7 +46,8 @@ class Sweeper:
                 more = await self._sweep_all(partition, ends, now) or more
             except Exception as error:  # noqa: BLE001 - one partition's trouble must not keep the others waiting
                 LOOP_ERRORS.labels("sweep").inc()
-                log.error("sweep failed", partition=partition, error=type(error).__name__, why=describe(error))
+                say = log.warning if is_transient(error) else log.error
+                say("sweep failed", partition=partition, error=type(error).__name__, why=describe(error))
         return more
 
     async def _sweep_all(self, partition: int, ends: dict[TopicPartition, int], now: datetime) -> bool:

@@ -31,6 +31,8 @@ class Message:
     topic: str
     partition: int
     offset: int
+    text: str | None = None
+    """The data as it was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,8 @@ class Transaction:
             causation_id=cause.causation_id,
             traceparent=cause.traceparent,
         )
-        value = event.model_dump_json().encode()
+        # What is not there is not written: readers take the default, and every byte is sent, stored and read again.
+        value = event.model_dump_json(exclude_none=True).encode()
         if len(value) > RECORD_BYTES_MAX - 4096:
             raise ValueError(f"{event.TYPE} for {key} has {len(value)} bytes, more than the broker takes")
         self.add(Row(TOPIC_OF[type(event)].name, key.encode(), value, to_headers(envelope)))

@@ -17,6 +17,8 @@ from psycopg import sql
 
 from laurel.embedded import EmbeddedKafka, EmbeddedPostgres
 
+from .e2e.reference import undisturbed  # noqa: F401 - a fixture of several packages
+
 
 class PostgresServer:
     """A server that hands out empty databases."""

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -68,13 +69,23 @@ class EmbeddedKafka:
     """A broker whose records live in `data_dir`. Ports are chosen once per object, so clients survive a restart."""
 
     def __init__(
-        self, data_dir: Path, *, port: int | None = None, controller_port: int | None = None, heap_mb: int = 512
+        self,
+        data_dir: Path,
+        *,
+        port: int | None = None,
+        controller_port: int | None = None,
+        heap_mb: int = 512,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
-        """`data_dir` is made where missing. A port of None is any free one; `heap_mb` bounds Java's heap."""
+        """`data_dir` is made where missing. A port of None is any free one; `heap_mb` bounds Java's heap.
+
+        `settings` come on top.
+        """
         self.data_dir = data_dir.absolute()
         self.port = port or free_port()
         self.controller_port = controller_port or free_port()
         self.heap_mb = heap_mb
+        self._settings = settings or {}
         self._server: ServerProcess | None = None
         self._training: Path | None = None
 
@@ -115,9 +126,9 @@ class EmbeddedKafka:
         require_port(self.port, NAME)
         require_port(self.controller_port, f"{NAME}'s controller")
         self._prepare_storage()
-        config.write_text(
-            SETTINGS.format(host=HOST, port=self.port, controller_port=self.controller_port, storage=self._storage)
-        )
+        ours = SETTINGS.format(host=HOST, port=self.port, controller_port=self.controller_port, storage=self._storage)
+        # Of a setting that is there twice, Kafka takes the last.
+        config.write_text(ours + "".join(f"{name}={value}\n" for name, value in self._settings.items()))
         flags = (f"-Xmx{self.heap_mb}m", *self._aot_flags())
         self._server = ServerProcess(
             NAME,

@@ -84,8 +84,8 @@ class Killer:
         twice = [*self._rng.sample(names, len(names)), *self._rng.sample(names, len(names))]
         for name in [*twice, *self._rng.choices(names, k=KILLS - len(twice))]:
             time.sleep(self._rng.uniform(*PAUSE_SECONDS))
-            self._wait_alive(name)
-            self._wait_working(name)
+            wait_alive(name, self._url[name])
+            wait_working(self._databases[name], self._rng)
             # Not by the supervisor, which first looks for processes below: by then the moment would be over.
             os.kill(self._pid(name), signal.SIGKILL)
             self.kills[name] += 1
@@ -96,20 +96,22 @@ class Killer:
         assert pid is not None, f"{name} died by itself; its log says why"
         return pid
 
-    def _wait_alive(self, name: str) -> None:
-        """Return when it answers: to kill who is only being started proves little."""
-        deadline = time.monotonic() + ALIVE_SECONDS_MAX
-        while True:
-            with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"{self._url[name]}/livez", timeout=1.0, trust_env=False).is_success:
-                    return
-            assert time.monotonic() < deadline, f"{name} did not come back after it was killed"
-            time.sleep(0.05)
 
-    def _wait_working(self, name: str) -> None:
-        """Return when its outbox holds events, if that comes soon: a moment at which much can go wrong."""
-        deadline = time.monotonic() + WORK_SECONDS_MAX
-        with psycopg.connect(self._databases[name], autocommit=True) as connection:
-            while time.monotonic() < deadline and connection.execute("SELECT FROM outbox LIMIT 1").fetchone() is None:
-                time.sleep(0.002)
-        time.sleep(self._rng.uniform(0.0, 0.01))
+def wait_alive(name: str, url: str) -> None:
+    """Return when it answers: to kill who is only being started proves little."""
+    deadline = time.monotonic() + ALIVE_SECONDS_MAX
+    while True:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"{url}/livez", timeout=1.0, trust_env=False).is_success:
+                return
+        assert time.monotonic() < deadline, f"{name} did not come back after it was killed"
+        time.sleep(0.05)
+
+
+def wait_working(database: str, rng: random.Random) -> None:
+    """Return when its outbox holds events, if that comes soon: a moment at which much can go wrong."""
+    deadline = time.monotonic() + WORK_SECONDS_MAX
+    with psycopg.connect(database, autocommit=True) as connection:
+        while time.monotonic() < deadline and connection.execute("SELECT FROM outbox LIMIT 1").fetchone() is None:
+            time.sleep(0.002)
+    time.sleep(rng.uniform(0.0, 0.01))

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from psycopg.rows import dict_row
 
 from contracts.base import Event
@@ -30,6 +30,7 @@ from contracts.topics import (
     REWARDS,
     TIER,
     TIERS,
+    Topic,
 )
 from laurel.embedded import SmtpSink
 from laurel.installation import State
@@ -59,15 +60,18 @@ class Outcome:
         return found
 
 
-def read_outcome(state: State, sink: SmtpSink) -> Outcome:
-    """Read it from the databases, the topics and the mails; all must be quiet."""
+def read_outcome(state: State, sink: SmtpSink, refused: frozenset[str] = frozenset()) -> Outcome:
+    """Read it from the databases, the topics and the mails; all must be quiet.
+
+    `refused`: the Message-IDs that the mail server refused for good.
+    """
     tables = Tables(state)
-    events = asyncio.run(_events(state.kafka))
+    events = asyncio.run(read_events(state.kafka, (MEMBERS, POINTS_TOPIC, TIERS, REWARDS)))
     messages = tables.rows(NOTIFICATION, "SELECT * FROM messages")
     mails = [str(mail["Message-ID"]) for mail in sink.mails()]
     return Outcome(
         facts=_facts(tables),
-        faults=[*_wrong_books(tables), *_wrong_messages(events, messages, mails)],
+        faults=[*_wrong_books(tables), *_wrong_messages(events, messages, mails, refused)],
         messages=len(messages),
         mails=len(set(mails)),
     )
@@ -193,26 +197,40 @@ UNBALANCED = """
 """A deficit is what the member owes: transfers tell it as less than nothing."""
 
 
-async def _events(kafka: str) -> list[tuple[UUID, Event]]:
-    """Everything on the topics that call for messages, from the beginning; an event sent twice comes twice."""
-    topics = (MEMBERS, POINTS_TOPIC, TIERS, REWARDS)
-    partitions = [TopicPartition(topic.name, number) for topic in topics for number in range(PARTITIONS_DEFAULT)]
+async def read_events(kafka: str, topics: Iterable[Topic]) -> list[tuple[UUID, Event]]:
+    """Everything on the topics, from the beginning; an event sent twice comes twice."""
     found = []
+    for record in await read_records(kafka, topics):
+        envelope = from_headers(record.headers)
+        found.append((envelope.id, EVENTS[envelope.type].model_validate_json(record.value)))
+    return found
+
+
+async def read_records(kafka: str, topics: Iterable[Topic]) -> list[ConsumerRecord]:
+    """The same as it lies there."""
+    partitions = [TopicPartition(topic.name, number) for topic in topics for number in range(PARTITIONS_DEFAULT)]
+    found: list[ConsumerRecord] = []
     async with AIOKafkaConsumer(bootstrap_servers=kafka, group_id=None, enable_auto_commit=False) as consumer:
         consumer.assign(partitions)
         await consumer.seek_to_beginning(*partitions)
         ends = await consumer.end_offsets(partitions)
         while any([await consumer.position(item) < ends[item] for item in partitions]):
             for records in (await consumer.getmany(timeout_ms=500)).values():
-                for record in records:
-                    envelope = from_headers(record.headers)
-                    found.append((envelope.id, EVENTS[envelope.type].model_validate_json(record.value)))
+                found += records
     return found
 
 
-def _wrong_messages(events: Iterable[tuple[UUID, Event]], messages: list[Facts], mails: list[str]) -> list[str]:
+def _wrong_messages(
+    events: Iterable[tuple[UUID, Event]], messages: list[Facts], mails: list[str], refused: frozenset[str]
+) -> list[str]:
     """Every event that calls for a message has exactly one, and every message sent is a mail of its own."""
-    faults = [f"a {row['template']} is {row['state']}: {row['reason']}" for row in messages if row["state"] != "sent"]
+    messages = [row for row in messages if row["channel"] == "email"]
+    not_taken = {_message_id(mail) for mail in refused}
+    faults = [
+        f"the {row['template']} {row['message_id']} is {row['state']}: {row['reason']}"
+        for row in messages
+        if row["state"] != ("failed" if str(row["message_id"]) in not_taken else "sent")
+    ]
     joined = {event.member_id for _, event in events if isinstance(event, MemberChangedV1) and event.status == "member"}
     welcomed = Counter(row["member_id"] for row in messages if row["template"] == "welcome")
     faults += [f"member {one} was welcomed {welcomed[one]} times" for one in joined if welcomed[one] != 1]
@@ -222,11 +240,15 @@ def _wrong_messages(events: Iterable[tuple[UUID, Event]], messages: list[Facts],
     faults += [f"event {one} has {told[one]} messages" for one in calling if told[one] != 1]
     faults += [f"event {one} has a message and does not call for any" for one in told.keys() - calling]
     # Towards the mail server it is at least once, always under the same Message-ID.
-    arrived = {mail.strip("<>").partition("@")[0] for mail in mails}
-    sent = {str(row["message_id"]) for row in messages if row["state"] == "sent" and row["channel"] == "email"}
+    arrived = {_message_id(mail) for mail in mails}
+    sent = {str(row["message_id"]) for row in messages if row["state"] == "sent"}
     faults += [f"message {one} was sent and did not arrive" for one in sent - arrived]
     faults += [f"mail {one} belongs to no message" for one in arrived - sent]
     return faults
+
+
+def _message_id(mail: str) -> str:
+    return mail.strip("<>").partition("@")[0]
 
 
 def _calls(event: Event) -> bool:

@@ -18,7 +18,7 @@ from laurel.installation import State, token
 
 IN_FLIGHT = 16
 CALL_SECONDS_MAX = 90.0
-"""How long one call is repeated."""
+"""How long one call is repeated, where nothing else is said."""
 EVERY = 4
 """One of so many of the demo's people buys, and the advocates: enough, and a run of it takes seconds."""
 FRIENDS = 10
@@ -32,11 +32,26 @@ REDEEMABLE_POINTS = 1000
 class Shop:
     """Plays both acts of a story; what it needs to know in between it asks."""
 
-    def __init__(self, state: State, author: Author, now: datetime, *, pace_seconds: float) -> None:
-        """`pace_seconds`: the longest pause between two webhooks of one connection."""
+    def __init__(
+        self,
+        state: State,
+        author: Author,
+        now: datetime,
+        *,
+        pace_seconds: float,
+        patience_seconds: float = CALL_SECONDS_MAX,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        """`pace_seconds`: the longest pause between two webhooks of one connection. `transport`: httpx's, or one that
+        watches."""
         self._state, self._author, self._now, self._pace = state, author, now, pace_seconds
-        self._headers = {"Authorization": f"Bearer {token(state.program_id, 'store', folder=state.keys)}"}
-        self._http = httpx.AsyncClient(timeout=10.0, trust_env=False)
+        self._patience = patience_seconds
+        self._http = httpx.AsyncClient(timeout=10.0, trust_env=False, transport=transport)
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        """Made anew each time: a token lives for minutes."""
+        return {"Authorization": f"Bearer {token(self._state.program_id, 'store', folder=self._state.keys)}"}
 
     async def play(self) -> None:
         """Everybody buys; some share their codes and some spend points; then their friends buy."""
@@ -74,7 +89,7 @@ class Shop:
 
     async def _code(self, who: Person) -> str:
         path = f"/v1/members/{await self._member_id(who)}/referral"
-        async with asyncio.timeout(CALL_SECONDS_MAX):
+        async with asyncio.timeout(self._patience):
             while True:
                 answer = await self._call(httpx.codes.OK, "GET", REFERRAL, path, headers=self._headers)
                 if answer["code"]:
@@ -98,7 +113,7 @@ class Shop:
         """The JSON of the wanted answer. Raises TimeoutError when only others came."""
         last = ""
         try:
-            async with asyncio.timeout(CALL_SECONDS_MAX):
+            async with asyncio.timeout(self._patience):
                 for attempt in itertools.count(1):
                     try:
                         answer = await self._http.request(method, f"{self._state.urls[service]}{path}", **request)

@@ -8,8 +8,8 @@ from rich.table import Table
 
 from laurel.services import SERVICES
 
-from .conftest import Reference
 from .outcome import Outcome
+from .reference import Reference
 
 pytestmark = [pytest.mark.e2e, pytest.mark.integration]
 SEEDS = (1, 2, 3, 4, 5)

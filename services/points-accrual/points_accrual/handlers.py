@@ -37,6 +37,7 @@ async def process(programs: ProgramBook, tx: Transaction, batch: list[Message]) 
     world = await store.load(tx, programs, batch)
     for message in batch:
         envelope = message.envelope
+        world.reading = message.text
         trace = Trace(envelope.correlation_id, str(envelope.id), envelope.traceparent)
         try:
             HANDLERS[type(message.data)](world, message.data, str(envelope.id), trace)

@@ -31,6 +31,7 @@ async def service(database: str, *programs: Program) -> AsyncIterator[Harness]:
     async with harness(build, database, MIGRATIONS, name="points-accrual", now=NOW, reference=events) as running:
         async with running.context.pool.acquire() as connection:
             await connection.execute(
-                "TRUNCATE accounts, claims, transfers, coupons, coupon_codes, uses, seeds, draws, outbox CASCADE"
+                "TRUNCATE accounts, decisions, claims, lots, transfers, coupons, coupon_codes, uses, seeds, draws,"
+                " outbox CASCADE"
             )
         yield running

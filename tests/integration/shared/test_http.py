@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+import asyncpg
 import httpx
 import pytest
 from fastapi import FastAPI
@@ -31,6 +32,10 @@ def _app() -> FastAPI:
     @app.get("/away")
     async def away() -> None:
         raise ConnectionResetError("the database went away")
+
+    @app.get("/full")
+    async def full() -> None:
+        raise asyncpg.DiskFullError("No space left on device")
 
     @app.get("/refused")
     async def refused() -> None:
@@ -86,6 +91,16 @@ async def test_faults_are_problems_without_details_of_the_inside(
     assert (answer.status_code, answer.json()["title"]) == (status, title)
     assert "secret-detail" not in answer.text
     assert "Traceback" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/away", "/full"])
+async def test_what_passes_by_itself_is_no_fault_of_the_server(path: str) -> None:
+    """The server writes down the whole stack of what reaches it: in an outage, that of every request."""
+    transport = httpx.ASGITransport(_app(), raise_app_exceptions=True)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        answer = await client.get(path)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert "nothing was changed" not in answer.text, "a commit whose answer was lost may have been one"
 
 
 async def test_a_trace_goes_on_and_a_broken_one_is_replaced(client: httpx.AsyncClient) -> None:

@@ -1,19 +1,24 @@
 """Servers that go away in the middle of the work and come back: nothing lost, nothing done twice."""
 
 import asyncio
+import os
+import signal
+import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from contracts.activities import ActivityRecordedV1
 from contracts.ids import derived_id
 from laurel.embedded import EmbeddedKafka, EmbeddedPostgres
-from shared.transaction import Cause, Message, Transaction
+from laurel.embedded.process import ServerProcess, free_port
 
+from .publishing import Publishing
 from .toy import AT, Toy, record, until
 
 pytestmark = pytest.mark.integration
+ROOT = str(Path(__file__).parents[3])
 
 
 @pytest.fixture
@@ -24,19 +29,6 @@ def servers(server_dir: Path) -> Iterator[tuple[EmbeddedKafka, EmbeddedPostgres]
         EmbeddedPostgres(server_dir / "postgres-restarts") as postgres,
     ):
         yield kafka, postgres
-
-
-class Publishing(Toy):
-    """Also publishes an event for each that it consumes, so that the relay has work."""
-
-    async def handle(self, tx: Transaction, batch: list[Message]) -> None:
-        await super().handle(tx, batch)
-        for message in batch:
-            assert isinstance(message.data, ActivityRecordedV1)
-            tx.mark_locked([message.data.member_id])
-            tx.publish(
-                message.data, id=derived_id(AT, "out", message.data.activity_id), time=AT, cause=Cause.of(message)
-            )
 
 
 async def test_both_servers_are_killed_in_mid_work(servers: tuple[EmbeddedKafka, EmbeddedPostgres]) -> None:
@@ -61,6 +53,40 @@ async def test_both_servers_are_killed_in_mid_work(servers: tuple[EmbeddedKafka,
     assert {item async for item in _output(kafka.bootstrap)} == {
         str(derived_id(AT, "out", str(number))) for number in range(400)
     }
+
+
+STOP_SECONDS_MAX = 20.0
+"""Well below the grace period of containers, after which a process is killed."""
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+async def test_a_stop_does_not_wait_for_kafka(
+    servers: tuple[EmbeddedKafka, EmbeddedPostgres], server_dir: Path, *, frozen: bool
+) -> None:
+    """A broker that is away, or takes connections and says nothing; the relay is in the middle of a portion."""
+    kafka, postgres = servers
+    toy = Publishing(kafka.bootstrap, postgres.create_database(f"toy_stop_{frozen}".lower()))
+    await toy.create()
+    await _create_output(kafka.bootstrap)
+    await toy.send(*(record(number) for number in range(400)))
+    broker = int((kafka.data_dir / "kafka.pid").read_text())
+    module = "tests.integration.shared.publishing"
+    service = ServerProcess(
+        "toy", [sys.executable, "-m", module, toy.kafka, toy.dsn, toy.name, str(free_port())],
+        log=server_dir / "toy.log", stop_signal=signal.SIGTERM, env={**os.environ, "PYTHONPATH": ROOT},
+    )  # fmt: skip
+    try:
+        await until(lambda: _reached(toy, 60))
+        os.kill(broker, signal.SIGSTOP if frozen else signal.SIGKILL)
+        await asyncio.sleep(1)
+        started = time.monotonic()
+        await asyncio.to_thread(service.stop, STOP_SECONDS_MAX)
+        took = time.monotonic() - started
+    finally:
+        service.kill()
+        if frozen:
+            os.kill(broker, signal.SIGCONT)
+    assert took < STOP_SECONDS_MAX, f"it had to be killed after {took:.0f} s"
 
 
 async def _reached(toy: Toy, count: int) -> bool:

@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import Callable
 
+import asyncpg
 import pytest
+from aiokafka import TopicPartition
 
 from shared.bus import Shell
 from shared.process import Process
@@ -154,6 +156,39 @@ async def test_an_offset_outside_the_topic_stops_the_partition_until_accepted(to
         await toy.fetch("UPDATE consumer_offsets SET position = 5, stopped_why = NULL WHERE partition = 0")
         await until(lambda: _all_of(toy, 7))
     assert sorted(await toy.effects()) == _numbers(7)
+
+
+async def test_what_another_process_has_just_consumed_is_not_taken_for_lost(toy: Toy) -> None:
+    """It commits a position that is newer than the ends this one asked Kafka for, while this one waits for the row."""
+    await toy.send(*(record(number, partition=0) for number in range(10)))
+    async with toy.running():
+        await until(lambda: _all_of(toy, 10))
+    other = await asyncpg.connect(toy.dsn)
+    try:
+        transaction = other.transaction()
+        await transaction.start()
+        await other.execute("UPDATE consumer_offsets SET position = 15 WHERE partition = 0")
+        async with toy.running() as process:
+            await until(lambda: _waits_for_a_lock(toy))
+            await toy.send(*(record(number, partition=0) for number in range(10, 15)))
+            await transaction.commit()
+            shell = process.shell
+            assert shell is not None
+            await until(lambda: _is_ours(shell, 0))
+            assert (shell.stopped, shell.expected.get(TopicPartition(toy.topic.name, 0))) == ({}, 15)
+            await toy.send(record(15, partition=0))
+            await until(lambda: _all_of(toy, 11))
+    finally:
+        await other.close()
+
+
+async def _waits_for_a_lock(toy: Toy) -> bool:
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    return bool(await toy.fetch(waiting))
+
+
+async def _is_ours(shell: Shell, partition: int) -> bool:
+    return any(item.partition == partition for item in [*shell.expected, *shell.stopped])
 
 
 async def test_another_cluster_stops_every_partition(toy: Toy) -> None:

@@ -30,9 +30,9 @@ PARTITIONS = 4
 class Toy:
     """One topic, one database, any number of processes of the service on them."""
 
-    def __init__(self, kafka: str, dsn: str) -> None:
+    def __init__(self, kafka: str, dsn: str, name: str | None = None) -> None:
         self.kafka, self.dsn = kafka, dsn
-        self.name = f"toy-{uuid4().hex[:8]}"
+        self.name = name or f"toy-{uuid4().hex[:8]}"
         self.topic = Topic(f"test.{self.name}", "test", "member", (ActivityRecordedV1,), (self.name,), "For a test.")
         self.slow_seconds = 0.0
 

@@ -77,6 +77,7 @@ class Account:
     member_id: UUID
     program_id: str
     clock: datetime
+    partition: int = 0
     pending: int = 0
     active: int = 0
     held: int = 0

@@ -88,7 +88,7 @@ def _take_claim(
     cause = Cause.model_validate({"kind": key.kind, "id": event_id, **ref})
     decision = begin(
         account, key.kind, f"{key}:{revision}", cause,
-        occurred_at=occurred_at, recorded_at=recorded_at, input=event.model_dump_json(),
+        occurred_at=occurred_at, recorded_at=recorded_at, input=world.reading or event.model_dump_json(),
     )  # fmt: skip
     decision.pin("recorded_at", recorded_at.isoformat)
     if newer:
@@ -115,7 +115,7 @@ def take_referral(world: World, event: ReferralConfirmedV1 | ReferralReversedV1,
     cause = Cause(kind="referral", id=event_id, referral_id=event.referral_id, role=event.role, reason=reason)
     decision = begin(
         account, "referral", f"{key}:{event.version}", cause,
-        occurred_at=event.occurred_at, recorded_at=recorded_at, input=event.model_dump_json(),
+        occurred_at=event.occurred_at, recorded_at=recorded_at, input=world.reading or event.model_dump_json(),
     )  # fmt: skip
     decision.pin("recorded_at", recorded_at.isoformat)
     conclude(world, account, decision, claim, trace)
@@ -136,7 +136,7 @@ def take_member(world: World, event: MemberChangedV1, event_id: str, trace: Trac
     occurred_at = event.enrolled_at or event.seen_at
     decision = begin(
         account, "member", f"enrolment:{event.version}", Cause(kind="enrolment", id=event_id),
-        occurred_at=occurred_at, recorded_at=recorded_at, input=event.model_dump_json(),
+        occurred_at=occurred_at, recorded_at=recorded_at, input=world.reading or event.model_dump_json(),
     )  # fmt: skip
     decision.pin("recorded_at", recorded_at.isoformat)
     member.status, member.enrolled_at, member.version = event.status, event.enrolled_at, event.version
@@ -170,7 +170,7 @@ def take_standing(world: World, event: StandingChangedV1, event_id: str, trace: 
     recorded_at = _recorded(world, account, event.recorded_at)
     decision = begin(
         account, "standing", f"standing:{event.version}", Cause(kind="standing", id=event_id),
-        occurred_at=event.occurred_at, recorded_at=recorded_at, input=event.model_dump_json(),
+        occurred_at=event.occurred_at, recorded_at=recorded_at, input=world.reading or event.model_dump_json(),
     )  # fmt: skip
     decision.pin("recorded_at", recorded_at.isoformat)
     finish(world, account, decision, trace)
@@ -192,7 +192,7 @@ def take_segments(world: World, event: SegmentsChangedV1, event_id: str, trace: 
     recorded_at = _recorded(world, account, event.recorded_at)
     decision = begin(
         account, "segments", f"segments:{event.version}", Cause(kind="enrolment", id=event_id),
-        occurred_at=recorded_at, recorded_at=recorded_at, input=event.model_dump_json(),
+        occurred_at=recorded_at, recorded_at=recorded_at, input=world.reading or event.model_dump_json(),
     )  # fmt: skip
     decision.pin("recorded_at", recorded_at.isoformat)
     finish(world, account, decision, trace)

@@ -63,7 +63,7 @@ def replay(world: World, account: Account, kept: Kept) -> None:
     if kept.sequence <= account.sequence:  # It was made together with the one before.
         return
     account.recorded = kept.pinned
-    world.now = kept.occurred_at
+    world.now, world.reading = kept.occurred_at, kept.input
     REPLAYS[kept.kind](world, account, kept)
 
 

@@ -136,6 +136,10 @@ class World:
     outbox: list[tuple[Announcement, Trace]] = field(default_factory=list)
     tallies: dict[tuple[UUID, str], Tally] = field(default_factory=dict)
     """Challenges of accounts, as far as they were counted already."""
+    stored: set[UUID | tuple[str, ClaimKey]] = field(default_factory=set)
+    """Lots and claims that were loaded; all others are new."""
+    reading: str | None = None
+    """The event that is being applied as it was read, so that a decision keeps the very text."""
     replaying: bool = False
     """Decisions are made again one by one: none of them calls for others."""
     blind: bool = False

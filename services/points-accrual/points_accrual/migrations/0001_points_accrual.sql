@@ -49,9 +49,12 @@ CREATE INDEX members_continued ON members (member_id) WHERE continuation IS NOT 
 CREATE INDEX members_planned ON members (dates_version) WHERE status = 'member';
 CREATE INDEX members_merged ON members (merged_into) WHERE merged_into IS NOT NULL;
 
+-- The account of a decision, claim or lot is locked before any of them is written, and accounts are never deleted; a
+-- foreign key would have the server look it up again for every row.
+
 -- Every accepted input with what was pinned for it, in the order in which the member's account took them. It is the inbox too.
 CREATE TABLE decisions (
-    member_id    uuid        NOT NULL REFERENCES accounts,
+    member_id    uuid        NOT NULL,
     sequence     bigint      NOT NULL CHECK (sequence >= 1),
     kind         text        NOT NULL,
     decision_key text        NOT NULL,
@@ -72,7 +75,7 @@ CREATE TABLE claims (
     -- Orders and activities: source:id. Referrals: id:role. Days and challenges: member:rule:year or how-manieth time.
     claim_id          text        NOT NULL,
     -- Whose it was first; after a merge the account is another's.
-    member_id         uuid        NOT NULL REFERENCES accounts,
+    member_id         uuid        NOT NULL,
     version           bigint      NOT NULL CHECK (version >= 0),
     at                timestamptz NOT NULL,
     first_recorded_at timestamptz NOT NULL,
@@ -99,7 +102,7 @@ CREATE INDEX claims_unjudged ON claims (program_id, at) WHERE program_version IS
 
 CREATE TABLE lots (
     lot_id          uuid        PRIMARY KEY,
-    member_id       uuid        NOT NULL REFERENCES accounts,
+    member_id       uuid        NOT NULL,
     partition       integer     NOT NULL,
     claim_kind      text        NOT NULL,
     claim_id        text        NOT NULL,

@@ -152,8 +152,10 @@ def _has_challenges(world: World, program_id: str) -> bool:
 def keep(world: World, rows: Iterable[asyncpg.Record]) -> None:
     """Put claims into the world, once."""
     for row in rows:
-        if (row["program_id"], ClaimKey(row["kind"], row["claim_id"])) not in world.claims:
+        key = (row["program_id"], ClaimKey(row["kind"], row["claim_id"]))
+        if key not in world.claims:
             world.keep(row["program_id"], to_claim(row))
+            world.stored.add(key)
 
 
 async def load_claim_uses(

@@ -69,3 +69,4 @@ def keep(world: World, rows: Iterable[asyncpg.Record]) -> None:
         lots = world.accounts[row["member_id"]].lots
         if row["lot_id"] not in lots:
             lots[row["lot_id"]] = to_lot(row)
+            world.stored.add(row["lot_id"])

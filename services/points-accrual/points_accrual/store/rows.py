@@ -49,7 +49,7 @@ def columns(rows: Iterable[tuple[object, ...]], width: int) -> list[list[object]
 def to_account(row: asyncpg.Record) -> Account:
     """The account of a row, with no lots yet."""
     return Account(
-        row["member_id"], row["program_id"], row["clock"],
+        row["member_id"], row["program_id"], row["clock"], row["partition"],
         row["pending"], row["active"], row["held"], row["deficit"], row["sequence"],
         row["deficit_since"], row["active_at"], row["frozen"], row["household_id"],
     )  # fmt: skip

@@ -1,7 +1,8 @@
-"""Write all that a batch changed: one statement per table, rows sorted, then the events."""
+"""Write all that a batch changed: new rows copied in bulk, others by one statement per table; then the events."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from datetime import datetime
+from typing import TypeVar
 from uuid import UUID
 
 from contracts.ids import derived_id
@@ -18,18 +19,24 @@ from .coupons import mark_drawn
 from .rows import continuation_json, intervals_json, memberships_json, steps_json, takings_json, text
 
 Row = tuple[object, ...]
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 async def save(tx: Transaction, world: World) -> None:
     """Write the changes of all accounts, and publish what they announced."""
     accounts = [world.accounts[member_id] for member_id in sorted(world.accounts)]
     await _write(tx, _MEMBERS, (_member(world, key) for key in sorted(world.members) if _member_changed(world, key)))
-    await _write(tx, _DECISIONS, (row for account in accounts for row in _decisions(account)))
-    claims = sorted((key, claim) for key, claim in world.claims.items() if claim.changed)
-    await _write(tx, _CLAIMS, (_claim(program_id, claim) for (program_id, _), claim in claims))
-    touched = ((account, account.lots[key]) for account in accounts for key in sorted(account.touched))
-    await _write(tx, _LOTS, (_lot(account, lot) for account, lot in touched))
-    await _write(tx, _TRANSFERS, (row for account in accounts for row in _transfers(account)))
+    await _copy(tx, "decisions", _DECISIONS, (row for account in accounts for row in _decisions(account)))
+    claims = [(key, world.claims[key]) for key in sorted(world.claims) if world.claims[key].changed]
+    new, known = _parted(claims, world.stored)
+    await _copy(tx, "claims", _CLAIMS, (_claim(key[0], claim) for key, claim in new))
+    await _write(tx, _CHANGED_CLAIMS, (_claim(key[0], claim) for key, claim in known))
+    lots = [(key, account) for account in accounts for key in sorted(account.touched)]
+    new_lots, known_lots = _parted(lots, world.stored)
+    await _copy(tx, "lots", _LOTS, (_lot(account, account.lots[key]) for key, account in new_lots))
+    await _write(tx, _CHANGED_LOTS, (_changed_lot(account, account.lots[key]) for key, account in known_lots))
+    await _copy(tx, "transfers", _TRANSFERS, (row for account in accounts for row in _transfers(account)))
     await _write(tx, _COUPONS, (_coupon(world.coupons[key]) for key in sorted(world.touched_coupons)))
     uses = sorted(world.touched_uses, key=lambda key: (str(key.member_id or ""), *key[::2], key.window))
     await _write(tx, _USES, ((*key, world.uses[key]) for key in uses))
@@ -51,6 +58,18 @@ async def _draw(tx: Transaction, world: World) -> None:
             tx.mark_locked([event.key()])
             event_id = derived_id(tx.now, event.TYPE, program_id, reward_id, left)
             tx.publish(event, id=event_id, time=tx.now, cause=Cause.fresh("pool"))
+
+
+def _parted(items: list[tuple[K, V]], stored: Set[object]) -> tuple[list[tuple[K, V]], list[tuple[K, V]]]:
+    """Those that are new, and those that were there, by their keys."""
+    return [item for item in items if item[0] not in stored], [item for item in items if item[0] in stored]
+
+
+async def _copy(tx: Transaction, table: str, columns: str, rows: Iterable[Row]) -> None:
+    """Rows that are new: cheaper for the driver and the server than arrays that are taken apart again."""
+    found = list(rows)
+    if found:
+        await tx.connection.copy_records_to_table(table, records=found, columns=columns.split())
 
 
 async def _write(tx: Transaction, statement: str, rows: Iterable[Row]) -> None:
@@ -92,12 +111,7 @@ def _member(world: World, member_id: UUID) -> Row:
     )  # fmt: skip
 
 
-_DECISIONS = """
-    INSERT INTO decisions
-        (member_id, sequence, kind, decision_key, cause, occurred_at, effective_at, input, pinned)
-    SELECT m, s, kd, k, c::jsonb, o, e, i, p::jsonb
-    FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[],
-                $8::text[], $9::text[]) AS r (m, s, kd, k, c, o, e, i, p)"""
+_DECISIONS = "member_id sequence kind decision_key cause occurred_at effective_at input pinned"
 
 
 def _decisions(account: Account) -> Iterable[Row]:
@@ -108,21 +122,26 @@ def _decisions(account: Account) -> Iterable[Row]:
         )  # fmt: skip
 
 
-_CLAIMS = """
-    INSERT INTO claims
-        (program_id, kind, claim_id, member_id, version, at, first_recorded_at, program_version, program_hash, reason,
-         granted, lots, pins, base, counts, detail, document_of, document_sequence)
-    SELECT p, k, c, m, v, a, fr, pv, ph, re, g::jsonb, l::jsonb, pi::jsonb, b::jsonb, co::jsonb, de::jsonb, d, ds
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::bigint[], $6::timestamptz[], $7::timestamptz[],
-                $8::int[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
-                $16::text[], $17::uuid[], $18::bigint[])
-        AS r (p, k, c, m, v, a, fr, pv, ph, re, g, l, pi, b, co, de, d, ds)
-    ON CONFLICT (program_id, kind, claim_id) DO UPDATE SET
-        version = excluded.version, at = excluded.at, first_recorded_at = excluded.first_recorded_at,
-        program_version = excluded.program_version, program_hash = excluded.program_hash, reason = excluded.reason,
-        granted = excluded.granted, lots = excluded.lots, pins = excluded.pins, base = excluded.base,
-        counts = excluded.counts, detail = excluded.detail, document_of = excluded.document_of,
-        document_sequence = excluded.document_sequence"""
+_CLAIMS = (
+    "program_id kind claim_id member_id version at first_recorded_at program_version program_hash reason"
+    " granted lots pins base counts detail document_of document_sequence"
+)
+_CHANGED_CLAIMS = """
+    UPDATE claims t SET
+        version = r.version, at = r.at, first_recorded_at = r.first_recorded_at, program_version = r.program_version,
+        program_hash = r.program_hash, reason = r.reason, granted = r.granted, lots = r.lots, pins = r.pins,
+        base = r.base, counts = r.counts, detail = r.detail, document_of = r.document_of,
+        document_sequence = r.document_sequence
+    FROM (
+        SELECT p, k, c, v AS version, a AS at, fr AS first_recorded_at, pv AS program_version, ph AS program_hash,
+               re AS reason, g::jsonb AS granted, l::jsonb AS lots, pi::jsonb AS pins, b::jsonb AS base,
+               co::jsonb AS counts, de::jsonb AS detail, d AS document_of, ds AS document_sequence
+        FROM unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::bigint[], $6::timestamptz[],
+                    $7::timestamptz[], $8::int[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[],
+                    $14::text[], $15::text[], $16::text[], $17::uuid[], $18::bigint[])
+            AS u (p, k, c, m, v, a, fr, pv, ph, re, g, l, pi, b, co, de, d, ds)
+    ) r
+    WHERE (t.program_id, t.kind, t.claim_id) = (r.p, r.k, r.c)"""
 
 
 def _claim(program_id: str, claim: Claim) -> Row:
@@ -134,39 +153,40 @@ def _claim(program_id: str, claim: Claim) -> Row:
     )  # fmt: skip
 
 
-_LOTS = """
-    INSERT INTO lots
-        (lot_id, member_id, partition, claim_kind, claim_id, terms, program_version, opened_at, activates_at,
-         expires_at, lapses_at, warnings, state, remaining, expired, takings)
-    SELECT l, m, (SELECT partition FROM accounts a WHERE a.member_id = m), k, c, te, pv, op, ac, ex, la,
-           ARRAY(SELECT jsonb_array_elements_text(wa::jsonb)::timestamptz), st, re, xp, t::jsonb
-    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::int[], $7::timestamptz[],
-                $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::text[], $13::bigint[],
-                $14::bigint[], $15::text[])
-        AS r (l, m, k, c, te, pv, op, ac, ex, la, wa, st, re, xp, t)
-    ON CONFLICT (lot_id) DO UPDATE SET
-        member_id = excluded.member_id, partition = excluded.partition, program_version = excluded.program_version,
-        activates_at = excluded.activates_at, expires_at = excluded.expires_at, lapses_at = excluded.lapses_at,
-        warnings = excluded.warnings, state = excluded.state, remaining = excluded.remaining,
-        expired = excluded.expired, takings = excluded.takings"""
+_LOTS = (
+    "lot_id member_id partition claim_kind claim_id terms program_version opened_at activates_at expires_at lapses_at"
+    " warnings state remaining expired takings"
+)
+_CHANGED_LOTS = """
+    UPDATE lots t SET
+        member_id = r.m, partition = r.p, program_version = r.pv, activates_at = r.ac, expires_at = r.ex,
+        lapses_at = r.la, warnings = ARRAY(SELECT jsonb_array_elements_text(r.wa::jsonb)::timestamptz),
+        state = r.st, remaining = r.re, expired = r.xp, takings = r.t::jsonb
+    FROM unnest($1::uuid[], $2::uuid[], $3::int[], $4::int[], $5::timestamptz[], $6::timestamptz[], $7::timestamptz[],
+                $8::text[], $9::text[], $10::bigint[], $11::bigint[], $12::text[])
+        AS r (l, m, p, pv, ac, ex, la, wa, st, re, xp, t)
+    WHERE t.lot_id = r.l"""
 
 
 def _lot(account: Account, lot: Lot) -> Row:
     return (
-        lot.lot_id, account.member_id, *lot.claim, lot.terms, lot.program_version, lot.opened_at, lot.activates_at,
-        lot.expires_at, lot.lapses_at, text(lot.warnings), lot.state, lot.remaining, lot.expired,
+        lot.lot_id, account.member_id, account.partition, *lot.claim, lot.terms, lot.program_version, lot.opened_at,
+        lot.activates_at, lot.expires_at, lot.lapses_at, lot.warnings, lot.state, lot.remaining, lot.expired,
         takings_json(lot.takings),
     )  # fmt: skip
 
 
-_TRANSFERS = """
-    INSERT INTO transfers
-        (member_id, sequence, ordinal, transfer_id, debit, credit, points, effective_at, program_version, rule_id,
-         claim_kind, claim_id, lot_id, uses)
-    SELECT m, s, o, t, d, c, p, e, pv, r, ck, ci, l, u::jsonb
-    FROM unnest($1::uuid[], $2::bigint[], $3::int[], $4::uuid[], $5::text[], $6::text[], $7::bigint[],
-                $8::timestamptz[], $9::int[], $10::text[], $11::text[], $12::text[], $13::uuid[], $14::text[])
-        AS x (m, s, o, t, d, c, p, e, pv, r, ck, ci, l, u)"""
+def _changed_lot(account: Account, lot: Lot) -> Row:
+    return (
+        lot.lot_id, account.member_id, account.partition, lot.program_version, lot.activates_at, lot.expires_at,
+        lot.lapses_at, text(lot.warnings), lot.state, lot.remaining, lot.expired, takings_json(lot.takings),
+    )  # fmt: skip
+
+
+_TRANSFERS = (
+    "member_id sequence ordinal transfer_id debit credit points effective_at program_version rule_id claim_kind"
+    " claim_id lot_id uses"
+)
 
 
 def _transfers(account: Account) -> Iterable[Row]:

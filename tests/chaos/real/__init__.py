@@ -1,0 +1,1 @@
+"""Real processes, real Kafka, PostgreSQL, SMTP and HTTP under traffic, while everything around them fails."""
