@@ -16,7 +16,7 @@ from laurel.keys import make_keys
 from laurel.topics import wanted
 from shared.admin import apply_topics
 
-from . import backlog, instances, ledger, path, report
+from . import backlog, growth, instances, ledger, path, reads, report
 from .arithmetic import Series
 from .figures import FAMILIES
 from .servers import Bench, postgres_settings
@@ -25,7 +25,9 @@ Family = Callable[[Bench, frozenset[str]], Awaitable[dict[str, Series]]]
 MEASURED_BY: dict[Family, tuple[str, ...]] = {
     path.measure: ("path", "rules", "hot", "redelivery"),
     instances.measure: ("instances",),
+    growth.measure: ("growth",),
     backlog.measure: ("backlog", "relay"),
+    reads.measure: ("reads", "redemptions"),
 }
 """Which figures each measures, in the order of the run."""
 
