@@ -29,7 +29,8 @@ _ORDERS = """
     CREATE TEMPORARY TABLE filled ON COMMIT DROP AS
     SELECT n, md5(($3::bigint + n % $4)::text)::uuid AS member_id, 2 + n / $4 AS sequence, 'filled:' || n AS claim_id,
            at, at - interval '20 days' AS placed_at, spend, spend / 20 + 1 AS kind,
-           'kind-' || 1 + n % 9 AS kind_id, (stamp || '8' || substr(hash, 1, 3) || '8' || substr(hash, 4, 15))::uuid AS lot_id
+           'kind-' || 1 + n % 9 AS kind_id,
+           (stamp || '8' || substr(hash, 1, 3) || '8' || substr(hash, 4, 15))::uuid AS lot_id
     FROM (SELECT n, now() - interval '240 days' + n * interval '1 second' AS at, 100 + n * 37 % 2500 AS spend,
                  lpad(to_hex(extract(epoch FROM now())::bigint * 1000 - 20736000000 + n * 1000), 12, '0') AS stamp,
                  md5('lot' || n) AS hash
@@ -61,7 +62,8 @@ _TRANSFERS = """
                            program_version, rule_id, claim_kind, claim_id, lot_id)
     SELECT f.member_id, f.sequence, t.ordinal, md5('transfer' || t.ordinal || f.n)::uuid, 'source', 'active', t.points,
            f.at, 1, t.rule_id, 'order', f.claim_id, f.lot_id
-    FROM filled f CROSS JOIN LATERAL (VALUES (1, f.kind_id, f.kind), (2, 'spend', f.spend)) AS t (ordinal, rule_id, points)
+    FROM filled f
+    CROSS JOIN LATERAL (VALUES (1, f.kind_id, f.kind), (2, 'spend', f.spend)) AS t (ordinal, rule_id, points)
     ORDER BY f.n, t.ordinal"""
 _BALANCES = """
     UPDATE accounts a SET active = a.active + s.points, sequence = s.sequence, clock = s.at
