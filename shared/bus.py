@@ -1,6 +1,7 @@
 """The batch shell: records in, one transaction, offsets moved with it."""
 
 import asyncio
+import gc
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
@@ -59,11 +60,14 @@ class Shell(Assignment):
     async def handle(self, records: Sequence[ConsumerRecord]) -> None:
         """Bring a batch to its end: applied, set aside, or no longer ours. Never raises but for cancellation."""
         self.busy, self.moved_at = True, time.monotonic()
+        # All that a batch makes lives until its end: a collection on the way finds no garbage, for a quarter of the time.
+        gc.disable()
         decoded = [decode(record, self._handled, self._ignored) for record in records]
         decoded.sort(key=lambda item: (self._rank[item.record.topic], item.record.partition, item.record.offset))
         try:
             await self._until_done(decoded)
         finally:
+            gc.enable()
             self.busy, self.moved_at = False, time.monotonic()
 
     async def _until_done(self, decoded: list[Decoded]) -> None:
@@ -85,6 +89,7 @@ class Shell(Assignment):
                 async with self.lock, self.connection() as connection:
                     await self.breaker.open(connection, str(opened))
             except Exception as error:  # noqa: BLE001 - whatever it is, it is judged below
+                gc.enable()  # it may take hours
                 if not is_transient(error):
                     log.exception("batch is tried again")
                 attempt += 1

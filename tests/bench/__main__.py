@@ -1,103 +1,95 @@
-"""`make bench`: the points path beside the floor and the one-by-one loop, interleaved on the same servers."""
+"""`make bench`: every figure a ratio of slices that ran interleaved on the same servers, in one run."""
 
-import asyncio
-import json
+import argparse
 import logging
-import statistics
+import shutil
 import tempfile
+import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import uvloop
 from rich.console import Console
-from rich.table import Table
 
-from contracts.topics import POINTS
-from laurel.embedded import EmbeddedServers
-from laurel.services import SERVICES
+from laurel.embedded import EmbeddedKafka, EmbeddedPostgres
+from laurel.keys import make_keys
 from laurel.topics import wanted
-from shared.access import create_key
 from shared.admin import apply_topics
-from shared.db import MIGRATIONS, migrate
 
-from . import floor, path
+from . import backlog, growth, instances, ledger, path, reads, report
+from .arithmetic import Series
+from .figures import FAMILIES
+from .servers import Bench, postgres_settings
 
-ROUNDS = 3
-BACKLOG = 50_000
-RULES_BACKLOG = 10_000
-"""Orders of each program that differ in the number of their rules alone."""
-SLICE_SECONDS = 5.0
-OUT = Path(".laurel/bench.json")
-
-
-async def measure(servers: EmbeddedServers, console: Console) -> dict[str, list[float]]:
-    """All rounds; each figure by name."""
-    entry = SERVICES[POINTS]
-    dsn, bare = servers.postgres.create_database("bench_points"), servers.postgres.create_database("bench_floor")
-    migrate(dsn, [MIGRATIONS, entry.migrations])
-    await apply_topics(servers.kafka.bootstrap, wanted(), check=False)
-    await path.publish_basis(servers.kafka.bootstrap)
-    figures: dict[str, list[float]] = {"floor": [], "path": [], "loop": [], "cpu": []}
-    figures |= {f"rules {rules}": [] for rules in path.RULES}
-    with tempfile.TemporaryDirectory() as keys:
-        create_key(Path(keys), "bench")
-        environment = {
-            "LAUREL_DATABASE_URL": dsn, "LAUREL_KAFKA": servers.kafka.bootstrap, "LAUREL_KEYS_DIR": keys,
-            "LAUREL_HTTP_PORT": "18102", "LAUREL_LOG_LEVEL": "warning",
-        }  # fmt: skip
-        for number in range(ROUNDS):
-            console.print(f"round {number + 1} of {ROUNDS}: backlog of {BACKLOG:,} orders")
-            await path.publish_orders(servers.kafka.bootstrap, number * BACKLOG, BACKLOG)
-            figures["floor"].append(await floor.copy_rows(bare, SLICE_SECONDS))
-            drained = await path.drain(dsn, environment, BACKLOG)
-            figures["path"].append(drained.orders_per_second)
-            figures["cpu"].append(drained.cpu_us_per_order)
-            figures["loop"].append(await floor.one_by_one(bare, SLICE_SECONDS))
-            for rules, crowd in path.CROWDS.items():
-                await path.publish_orders(servers.kafka.bootstrap, number * RULES_BACKLOG, RULES_BACKLOG, crowd)
-                drained = await path.drain(dsn, environment, RULES_BACKLOG)
-                figures[f"rules {rules}"].append(drained.orders_per_second)
-    return figures
+Family = Callable[[Bench, frozenset[str]], Awaitable[dict[str, Series]]]
+MEASURED_BY: dict[Family, tuple[str, ...]] = {
+    path.measure: ("path", "rules", "hot", "redelivery"),
+    instances.measure: ("instances",),
+    growth.measure: ("growth",),
+    backlog.measure: ("backlog", "relay"),
+    reads.measure: ("reads", "redemptions"),
+}
+"""Which figures each measures, in the order of the run."""
 
 
-def show(figures: dict[str, list[float]], console: Console) -> None:
-    """A table of medians and spread."""
-    table = Table(title="Points path: topic → judged → committed → event acknowledged")
-    for name in ("figure", "median", "least", "most"):
-        table.add_column(name, justify="left" if name == "figure" else "right")
-    rows = {
-        "floor: COPY with indexes, orders/s": figures["floor"],
-        "points path, orders/s": figures["path"],
-        "loop: one order per transaction, 8 connections, orders/s": figures["loop"],
-        "points path ÷ floor": [a / b for a, b in zip(figures["path"], figures["floor"], strict=True)],
-        "points path ÷ loop": [a / b for a, b in zip(figures["path"], figures["loop"], strict=True)],
-        "service's CPU, µs per order": figures["cpu"],
-    }
-    fewest = figures[f"rules {path.RULES[0]}"]
-    for rules in path.RULES:
-        speed = figures[f"rules {rules}"]
-        rows[f"program with {rules} rules, orders/s"] = speed
-        rows[f"{rules} rules ÷ {path.RULES[0]}"] = [a / b for a, b in zip(speed, fewest, strict=True)]
-    for name, values in rows.items():
-        digits = 2 if "÷" in name else 0
-        table.add_row(
-            name, *(f"{value:,.{digits}f}" for value in (statistics.median(values), min(values), max(values)))
-        )
-    console.print(table)
+async def measure(bench: Bench, only: frozenset[str]) -> dict[str, Series]:
+    """What is wanted, family by family; also how long each took."""
+    await apply_topics(bench.kafka.bootstrap, wanted(), check=False)
+    await ledger.prepare(bench)
+    found: dict[str, Series] = {}
+    for family, names in MEASURED_BY.items():
+        asked = only & set(names)
+        if not asked:
+            continue
+        started = time.perf_counter()
+        found |= await family(bench, frozenset(asked))
+        bench.say(f"{', '.join(sorted(asked))}: {time.perf_counter() - started:.0f} s")
+    return found
 
 
-def main() -> None:
-    """Run, show, and keep the figures."""
+def parse() -> argparse.Namespace:
+    """What `ARGS` says."""
+    parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__)
+    parser.add_argument("--only", default=",".join(FAMILIES), help=f"of {', '.join(FAMILIES)}; separated by commas")
+    parser.add_argument("--quick", action="store_true", help="small counts and two rounds: a try, no measurement")
+    parser.add_argument("--rounds", type=int, help="how often the slices are interleaved")
+    arguments = parser.parse_args()
+    arguments.only = frozenset(arguments.only.split(","))
+    if unknown := arguments.only - set(FAMILIES):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    return arguments
+
+
+def _console() -> Console:
+    """Wide enough for the table, also where the output is a file."""
     console = Console()
+    return console if console.is_terminal else Console(width=150)
+
+
+def main() -> int:
+    """Run, show, and keep the figures. Returns 1 when an invariant did not hold; what is slow fails nothing."""
+    arguments, console = parse(), _console()
     # Retries while topics are new are not news.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    with tempfile.TemporaryDirectory(prefix="laurel-bench-", dir="/var/tmp") as folder:
-        Path(folder).chmod(0o711)
-        with EmbeddedServers(Path(folder)) as servers:
-            figures = asyncio.run(measure(servers, console))
-    show(figures, console)
-    OUT.parent.mkdir(exist_ok=True)
-    OUT.write_text(json.dumps(figures, indent=2))
-    console.print(f"written to {OUT}")
+    folder = Path(tempfile.mkdtemp(prefix="laurel-bench-", dir="/var/tmp"))
+    folder.chmod(0o711)
+    settings = postgres_settings()
+    console.print("PostgreSQL: " + ", ".join(f"{name}={value}" for name, value in settings.items()), style="dim")
+    try:
+        make_keys(folder / "keys")
+        postgres = EmbeddedPostgres(folder / "postgres", settings=settings)
+        with EmbeddedKafka(folder / "kafka") as kafka, postgres:
+            rounds = arguments.rounds or (2 if arguments.quick else 5)
+            bench = Bench(postgres, kafka, folder / "keys", folder, console, arguments.quick, rounds)
+            series = uvloop.run(measure(bench, arguments.only))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    report.show(console, series)
+    console.print(f"written to {report.write(series, settings, bench.faults)}")
+    for fault in bench.faults:
+        console.print(fault, style="bold red")
+    return 1 if bench.faults else 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -1,154 +1,123 @@
-"""The points path: orders on the topic are read, judged, committed, and their events acknowledged by Kafka."""
+"""The points path: orders on the topic are read, judged, committed, and their events acknowledged by Kafka.
+
+Beside it in every round: the floor, the one-by-one loop, an ordinary subscriber, other programs and other crowds.
+"""
 
 import asyncio
 import os
-import random
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from uuid import UUID
 
-import asyncpg
-from aiokafka import AIOKafkaProducer
+from contracts.orders import OrderChangedV1
+from contracts.topics import ORDERS, PARTITIONS_DEFAULT
+from shared.admin import Wanted, apply_topics
 
-from console.document import check
-from contracts.base import Event
-from contracts.envelope import Envelope, to_headers
-from contracts.ids import derived_id
-from contracts.members import MemberChangedV1
-from contracts.orders import Amount, OrderChangedV1, OrderLine
-from contracts.program import Program, ProgramPublishedV1
-from contracts.topics import TOPIC_OF
+from . import floor, ordinary
+from .arithmetic import Sample, Series, ratio
+from .ledger import Gate, check_books, connected, drain, drained, events_sent, fresh
+from .meter import CLIENT
+from .servers import POSTGRES, Bench
+from .traffic import TEN, TWO_HUNDRED, Record, orders, send
 
-from .floor import MEMBERS
-
-_AURORA = Path(__file__).parents[2] / "programs" / "aurora.yaml"
-_TICKS = os.sysconf("SC_CLK_TCK")
+SLICE_SECONDS = 5.0
+FLOOR, OURS, LOOP, ORDINARY = "floor", "points path", "one by one", "ordinary subscriber"
+RULES, HOT, AGAIN = "200 rules", "half from one member", "redelivered"
 
 
-@dataclass(frozen=True)
-class Figures:
-    """One backlog drained."""
-
-    orders_per_second: float
-    cpu_us_per_order: float
-    """Of the service's process."""
-
-
-RULES = (1, 10, 50, 200)
-"""So many earning rules have the programs that are compared."""
-_KINDS = 200
-
-
-@dataclass(frozen=True)
-class Crowd:
-    """The members of a program, who buy."""
-
-    program_id: str
-    first: int
-    """The number of the first member."""
-    members: int
-
-
-AURORA = Crowd("aurora", 0, MEMBERS)
-CROWDS = {rules: Crowd(f"rules-{rules}", (place + 1) * 1_000_000, 2_000) for place, rules in enumerate(RULES)}
+async def measure(bench: Bench, wanted: frozenset[str]) -> dict[str, Series]:
+    """Figures 1 to 4, 10, 11 and 13. `wanted`: `path`, `rules`, `hot`, `redelivery`."""
+    count = bench.count(30_000, 6_000)
+    ten, two_hundred = list(orders(TEN, count)), list(orders(TWO_HUNDRED, count))
+    hot = list(orders(TEN, count, hot=True))
+    slices: dict[str, Callable[[], Awaitable[Sample]]] = {}
+    if "path" in wanted:
+        slices[FLOOR] = lambda: floor.copy_rows(bench, SLICE_SECONDS)
+        slices[LOOP] = lambda: floor.one_by_one(bench, SLICE_SECONDS)
+        slices[ORDINARY] = lambda: _ordinary(bench, ten)
+    if "rules" in wanted:
+        slices[RULES] = lambda: drained(bench, RULES, two_hundred)
+    if "hot" in wanted:
+        slices[HOT] = lambda: drained(bench, HOT, hot)
+    samples: dict[str, list[Sample]] = {name: [] for name in (OURS, AGAIN, *slices)}
+    for number in range(bench.rounds):
+        bench.say(f"points path, round {number + 1} of {bench.rounds}: {', '.join((OURS, *slices))}")
+        first, again = await _first_and_again(bench, ten, again="redelivery" in wanted)
+        samples[OURS].append(first)
+        samples[AGAIN] += again
+        for name, run in slices.items():
+            samples[name].append(await run())
+    series = {name: Series(values, "orders/s") for name, values in samples.items() if values}
+    return series | _figures(series)
 
 
-def _program(aurora: Program, rules: int) -> Program:
-    """So many rules, each for a kind of goods of its own, besides the one for all that every order meets."""
-    own = [
-        {"type": "spend", "id": f"kind-{kind}", "points_per_unit": "0.5", "match": {"categories": [f"kind-{kind}"]}}
-        for kind in range(1, rules)
-    ]  # fmt: skip
-    document = aurora.model_dump(mode="json")
-    document["id"] = CROWDS[rules].program_id
-    document["earning"]["rules"] += own
-    return Program.model_validate(document)
+def _figures(series: dict[str, Series]) -> dict[str, Series]:
+    ours = series[OURS]
+    found = {f"{OURS} ÷ {name}": ratio(ours, series[name]) for name in (FLOOR, LOOP, ORDINARY) if name in series}
+    found |= {f"{name} ÷ {OURS}": ratio(series[name], ours) for name in (RULES, HOT, AGAIN) if name in series}
+    service = next(name for name in ours.samples[0].cpu_us if name.startswith("points-accrual"))
+    found["CPU of the points path"] = ours.map(lambda sample: sample.cpu_of(service, POSTGRES), "µs/order")
+    if FLOOR in series:
+        found["CPU of the floor"] = series[FLOOR].map(lambda sample: sample.cpu_of(CLIENT, POSTGRES), "µs/order")
+        found["CPU of the points path ÷ floor"] = ratio(found["CPU of the points path"], found["CPU of the floor"])
+    return found
 
 
-def _member(number: int, now: datetime, program_id: str) -> MemberChangedV1:
-    return MemberChangedV1(
-        program_id=program_id, member_id=UUID(int=number), version=1, status="member",
-        seen_at=now - timedelta(days=100), enrolled_at=now - timedelta(days=100), recorded_at=now,
-    )  # fmt: skip
+async def _first_and_again(bench: Bench, records: list[Record], *, again: bool) -> tuple[Sample, list[Sample]]:
+    """A backlog drained, and the same records once more: nothing may change."""
+    async with fresh(bench) as dsn:
+        before = await events_sent(bench)
+        async with connected(dsn) as connection:
+            await connection.execute("CREATE TABLE places AS SELECT * FROM consumer_offsets")
+        first = await drain(bench, dsn, records)
+        await check_books(bench, OURS, dsn, len(records), before)
+        if not again:
+            return first, []
+        async with connected(dsn) as connection:
+            await connection.execute(
+                """UPDATE consumer_offsets o SET position = p.position FROM places p
+                   WHERE (p.topic, p.partition) = (o.topic, o.partition)"""
+            )
+        second = await drain(bench, dsn, records, publish=False)
+        await check_books(bench, AGAIN, dsn, len(records), before)
+        return first, [second]
 
 
-def _order(number: int, now: datetime, crowd: Crowd) -> OrderChangedV1:
-    chance = random.Random(number)
-    price = chance.randrange(500, 30_000)
-    amount = Amount(shop_minor=price, presentment_minor=price)
-    placed = now - timedelta(seconds=chance.randrange(3600, 20 * 86_400))
-    member_id = UUID(int=crowd.first + number % crowd.members)
-    return OrderChangedV1(
-        program_id=crowd.program_id, member_id=member_id, source="bench", order_id=str(number), revision=1,
-        currency="USD", presentment_currency="USD", placed_at=placed, paid_at=placed, updated_at=placed, payment="paid",
-        lines=(
-            OrderLine(
-                line_id="1", product_id="p", quantity=1, gross=amount, categories=(f"kind-{number % _KINDS}",)
-            ),
-        ),
-        subtotal=amount, total=amount, recorded_at=now,
-    )  # fmt: skip
-
-
-async def publish(kafka: str, events: list[Event]) -> None:
-    """Put events on their topics as their owners would."""
-    producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all", enable_idempotence=True, max_batch_size=256 * 1024)
-    await producer.start()
-    try:
-        for start in range(0, len(events), 1000):
-            futures = []
-            for event in events[start : start + 1000]:
-                now = datetime.now(UTC)
-                envelope = Envelope(
-                    id=derived_id(now, event.key(), event.model_dump_json()), type=event.TYPE, source="bench",
-                    subject=event.key(), time=now, correlation_id="bench",
-                )  # fmt: skip
-                futures.append(
-                    await producer.send(
-                        TOPIC_OF[type(event)].name, event.model_dump_json().encode(), event.key().encode(),
-                        headers=to_headers(envelope),
-                    )
-                )  # fmt: skip
-            await asyncio.gather(*futures)
-    finally:
-        await producer.stop()
-
-
-async def publish_basis(kafka: str) -> None:
-    """The programs and their members."""
-    now = datetime.now(UTC)
-    aurora, findings = check(_AURORA.read_text())
-    assert aurora is not None, findings
-    programs = [aurora, *(_program(aurora, rules) for rules in RULES)]
-    published: list[Event] = [
-        ProgramPublishedV1(
-            program_id=item.id, version=item.version, hash=item.hash(), published_at=now, document=item
-        )
-        for item in programs
-    ]  # fmt: skip
-    for crowd in (AURORA, *CROWDS.values()):
-        members = range(crowd.first, crowd.first + crowd.members)
-        published += [_member(number, now, crowd.program_id) for number in members]
-    await publish(kafka, published)
-
-
-async def publish_orders(kafka: str, start: int, count: int, crowd: Crowd = AURORA) -> None:
-    """A backlog of paid orders."""
-    now = datetime.now(UTC)
-    await publish(kafka, [_order(number, now, crowd) for number in range(start, start + count)])
+async def _ordinary(bench: Bench, records: list[Record]) -> Sample:
+    """The ordinary subscriber for some seconds, on a topic of its own; more than it can do in that time waits there."""
+    topic = f"bench.orders.{time.time_ns()}"
+    await apply_topics(bench.kafka.bootstrap, [Wanted(topic, PARTITIONS_DEFAULT, 3_600_000, 2**20)], check=False)
+    copies = [item._replace(topic=topic) for item in records if item.topic == ORDERS.name]
+    enrolled = datetime.now(UTC) - timedelta(days=100)
+    async with bench.database() as dsn, connected(dsn) as look, connected(dsn) as gate_connection:
+        await ordinary.prepare(look, [(TEN.member(number), enrolled) for number in range(TEN.members)])
+        gate = Gate(gate_connection)
+        await gate.close()
+        await send(bench.kafka.bootstrap, copies)
+        async with _subscriber(bench, dsn, topic) as process:
+            await gate.wait_for(1)
+            meter = bench.meter(ordinary=process.pid)
+            meter.begin()
+            await gate.open()
+            started = time.perf_counter()
+            done = 0
+            while time.perf_counter() - started < SLICE_SECONDS and done < len(copies):
+                await asyncio.sleep(0.1)
+                done = int(await look.fetchval("SELECT count(*) FROM claims"))
+            sample = meter.end(done, time.perf_counter() - started)
+        await _check_ordinary(bench, dsn, copies)
+    return sample
 
 
 @asynccontextmanager
-async def _running(environment: dict[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "laurel", "run", "points-accrual",
-        env={**os.environ, **environment}, stdout=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
+async def _subscriber(bench: Bench, dsn: str, topic: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    said = {ordinary.DSN: dsn, ordinary.KAFKA: bench.kafka.bootstrap, ordinary.TOPIC: topic, ordinary.GROUP: topic}
+    with (bench.logs / "ordinary.log").open("ab") as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", ordinary.__name__, env={**os.environ, **said}, stdout=log, stderr=log
+        )
     try:
         yield process
     finally:
@@ -157,41 +126,29 @@ async def _running(environment: dict[str, str]) -> AsyncIterator[asyncio.subproc
             await process.wait()
 
 
-async def drain(dsn: str, environment: dict[str, str], count: int) -> Figures:
-    """Start the service on a backlog and measure from its first commit to the last acknowledged event."""
-    connection = await asyncpg.connect(dsn)
-    try:
-        before = await _consumed(connection)
-        async with _running(environment) as process:
-            while await _consumed(connection) == before:
-                _alive(process)
-                await asyncio.sleep(0.005)
-            started, first, cpu = time.perf_counter(), await _consumed(connection), _cpu_seconds(process.pid)
-            while await _consumed(connection) < before + count or await connection.fetchval(
-                "SELECT EXISTS (SELECT FROM outbox)"
-            ):
-                _alive(process)
-                await asyncio.sleep(0.02)
-            seconds, done = time.perf_counter() - started, before + count - first
-            used = _cpu_seconds(process.pid) - cpu
-        return Figures(done / seconds, used / done * 1e6)
-    finally:
-        await connection.close()
-
-
-def _alive(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is not None:
-        raise RuntimeError(f"points-accrual ended with {process.returncode}")
-
-
-async def _consumed(connection: asyncpg.Connection) -> int:
-    return int(
-        await connection.fetchval(
-            "SELECT coalesce(sum(position), 0) FROM consumer_offsets WHERE topic = 'loyalty.orders.v1'"
+async def _check_ordinary(bench: Bench, dsn: str, records: list[Record]) -> None:
+    """It gives the same points as the rules say, or the comparison would be with something else."""
+    members = {TEN.member(number) for number in range(TEN.members)}
+    async with connected(dsn) as connection:
+        row = await connection.fetchrow(
+            """SELECT (SELECT count(*) FROM claims) AS claims, (SELECT count(*) FROM outbox) AS events,
+                      (SELECT sum(points) FROM accounts)::bigint AS balances,
+                      (SELECT sum(points) FROM transfers)::bigint AS transfers"""
         )
-    )
+        assert row is not None
+        done = {row["order_id"] for row in await connection.fetch("SELECT order_id FROM claims")}
+    given = [OrderChangedV1.model_validate_json(item.value) for item in records]
+    assert all(order.member_id in members for order in given)
+    right = sum(_points(order) for order in given if order.order_id in done)
+    for name, found, wanted in (
+        ("events", row["events"], row["claims"]),
+        ("balances", row["balances"], right),
+        ("transfers", row["transfers"], right),
+    ):
+        if found != wanted:
+            bench.faults.append(f"{ORDINARY}: {name} is {found}, not {wanted}")
 
 
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+def _points(order: OrderChangedV1) -> int:
+    """Ten points a dollar, and half a point a dollar for its kind of goods; rounded down together."""
+    return order.total.shop_minor * 105 // 1000

@@ -4,7 +4,7 @@ import asyncpg
 
 _MEMBERS_OWN = "('pending', 'active', 'held', 'deficit')"
 
-_CHECKS = (
+CHECKS = (
     (
         """SELECT 'member ' || a.member_id || ': the accounts say pending ' || a.pending || ', active ' || a.active
                   || ', held ' || a.held || ', owed ' || a.deficit || '; the transfers ' || t.pending
@@ -28,7 +28,7 @@ _CHECKS = (
            FROM accounts a CROSS JOIN LATERAL (
                SELECT coalesce(sum(remaining) FILTER (WHERE state = 'pending'), 0) AS pending,
                       coalesce(sum(remaining) FILTER (WHERE state = 'active'), 0) AS active
-               FROM lots WHERE member_id = a.member_id
+               FROM lots WHERE member_id = a.member_id AND remaining > 0
            ) l WHERE (a.pending, a.active) <> (l.pending, l.active)"""
     ),
     (
@@ -76,4 +76,4 @@ async def imbalances(connection: asyncpg.Connection) -> list[str]:
     """A sentence for everything that does not add up: accounts against their transfers, lots and holds, all buckets
     against zero, claims against what was granted. Empty when all is well.
     """
-    return [row[0] for check in _CHECKS for row in await connection.fetch(check)]
+    return [row[0] for check in CHECKS for row in await connection.fetch(check)]

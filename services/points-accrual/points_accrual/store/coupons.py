@@ -112,6 +112,7 @@ async def prepare_codes(tx: Transaction, world: World, wanted: Iterable[tuple[st
                 program_id, reward_id, _AHEAD if wanted is None else 1,
             )
         ]  # fmt: skip
+    drawn = world.drawn  # not the world itself: it holds this function, and the two would wait for the collector
 
     def draw(program_id: str, reward_id: str) -> str | None:
         if (program_id, reward_id) not in pools:
@@ -120,7 +121,7 @@ async def prepare_codes(tx: Transaction, world: World, wanted: Iterable[tuple[st
         if not pool:
             return None
         code = pool.pop(0)
-        world.drawn.append((program_id, reward_id, code))
+        drawn.append((program_id, reward_id, code))
         return code
 
     world.new_code = draw

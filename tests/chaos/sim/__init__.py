@@ -1,0 +1,1 @@
+"""One process: real handlers on real PostgreSQL, Kafka in memory, and faults at every moment there is."""

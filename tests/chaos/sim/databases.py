@@ -1,0 +1,56 @@
+"""A real database for each service, made once and emptied between runs."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from laurel.services import SERVICES
+from shared.db import MIGRATIONS, migrate
+
+_KEPT = ("migration_checksums", "_yoyo_log", "_yoyo_migration", "_yoyo_version", "yoyo_lock")
+_WITNESS = """
+    CREATE TABLE went_back (topic text, partition int, was bigint, became bigint);
+    CREATE FUNCTION witness() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        INSERT INTO went_back VALUES (old.topic, old.partition, old.position, new.position);
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER witness AFTER UPDATE ON consumer_offsets FOR EACH ROW
+        WHEN (new.position < old.position) EXECUTE FUNCTION witness();"""
+"""An offset that went back once is seen in the end, even if it came forward again."""
+
+
+@dataclass
+class Database:
+    """Of one service, with a connection of the checker's own."""
+
+    dsn: str
+    connection: asyncpg.Connection
+    _cleaning: str
+    _rounds: int = 0
+
+    @classmethod
+    async def prepare(cls, name: str, dsn: str) -> "Database":
+        """Migrate an empty database."""
+        migrate(dsn, [MIGRATIONS, SERVICES[name].migrations])
+        connection = await asyncpg.connect(dsn)
+        await connection.execute(_WITNESS)
+        rows = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        tables = sorted(row[0] for row in rows if row[0] not in _KEPT)
+        return cls(dsn, connection, ", ".join(tables))
+
+    async def empty(self) -> None:
+        """Take everything out, ending whoever is still connected."""
+        await self.connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        await self.connection.execute(f"TRUNCATE {self._cleaning} CASCADE")
+
+    async def rows(self, query: str, *values: Any) -> list[asyncpg.Record]:
+        """What a query finds."""
+        return await self.connection.fetch(query, *values)
+
+    async def close(self) -> None:
+        await self.connection.close()

@@ -1,0 +1,233 @@
+"""A process of a service as `shared.process` builds it, stepped by hand instead of by its loops."""
+
+import asyncio
+import dataclasses
+import tempfile
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import httpx
+from aiokafka import TopicPartition
+
+import shared.outbox
+import shared.process
+from contracts.base import Event
+from laurel.services import SERVICES
+from shared.access import create_key
+from shared.clock import FixedClock
+from shared.outbox import Relay
+from shared.process import Process
+from shared.replay import replay_some
+from shared.service import Context
+from shared.sweeper import Sweeper
+from tests.unit.points_accrual.samples import T0
+
+from .kafka import PARTITIONS, Cluster, Consumer, Producer
+from .life import LIFE, Life, Plot
+from .postgres import watched
+
+T = TypeVar("T")
+STEP_SECONDS_MAX = 20.0
+"""A step that takes longer is stuck."""
+HASTE = 200.0
+"""Pauses between tries pass so many times faster."""
+_sleep = asyncio.sleep
+
+
+class Stuck(AssertionError):
+    """A step did not come to its end."""
+
+
+@dataclass
+class Site:
+    """What all processes of one service share: a database, Kafka, keys, what is known of programs."""
+
+    name: str
+    dsn: str
+    cluster: Cluster
+    keys: Path
+    reference: Sequence[Event]
+    faults: Counter[str]
+    settings: dict[str, Any] = field(default_factory=dict)
+    plot: Plot | None = None
+
+    def partitions(self) -> list[TopicPartition]:
+        """All that the service consumes."""
+        topics = SERVICES[self.name].build(self._context(T0)).consumes
+        return [TopicPartition(topic.name, number) for topic in topics for number in range(PARTITIONS)]
+
+    def _context(self, now: datetime) -> Context:
+        entry = SERVICES[self.name]
+        values = {
+            "database_url": self.dsn, "keys_dir": self.keys, "lock_timeout_ms": 1000, "pool_size_max": 8,
+            "retry_seconds_max": 2.0, "http_port": 1, **self.settings,
+        }  # fmt: skip
+        return Context(self.name, entry.settings.model_validate(values), FixedClock(now))
+
+    def start(self, now: datetime, *, without: frozenset[type[Event]] = frozenset()) -> "Node":
+        """A new process; an older version of the service does not know the types `without`."""
+        return Node(self, self._context(now), without)
+
+
+class Node:
+    """One process."""
+
+    def __init__(self, site: Site, context: Context, without: frozenset[type[Event]]) -> None:
+        self.site, self.context = site, context
+        self.life = Life(site.name, faults=site.faults, plot=site.plot)
+        self.clock = context.clock
+        assert isinstance(self.clock, FixedClock)
+        entry = SERVICES[site.name]
+        service = entry.build(context)
+        self.service = dataclasses.replace(service, handled=service.handled - without)
+        if service.reference is not None:
+            for event in site.reference:
+                service.reference.apply(event)
+        self.process = Process(context, self.service, entry.migrations)
+        # The reader of programs is not simulated: what it reads is known from the start.
+        self.process.reader = None
+        self.consumer: Consumer | None = None
+
+    @cached_property
+    def client(self) -> httpx.AsyncClient:
+        """Speaks to the process over HTTP."""
+        transport = httpx.ASGITransport(self.process.app(), raise_app_exceptions=False)
+        return httpx.AsyncClient(transport=transport, base_url="http://test")
+
+    @property
+    def dead(self) -> bool:
+        return self.life.dead is not None
+
+    async def do(self, work: Callable[[], Awaitable[T]]) -> T | None:
+        """A step of this process, in a task of its own. None when it died of it, or was dead."""
+        if self.dead:
+            return None
+
+        async def lived() -> T:
+            LIFE.set(self.life)
+            return await work()
+
+        task = asyncio.ensure_future(lived())
+        done, _ = await asyncio.wait([task], timeout=STEP_SECONDS_MAX)
+        if not done:
+            task.cancel()
+            await asyncio.wait([task], timeout=5.0)
+            raise Stuck(f"{self.site.name} did not get on; it passed {self.life.moments[-6:]}")
+        if self.life.dead is not None:
+            with suppress(BaseException):
+                task.result()
+            return None
+        return task.result()
+
+    async def open(self) -> None:
+        """Reach the database and begin to consume what is assigned."""
+        await self.do(self.context.open)
+        with suppress(ConnectionError):
+            self.life.on_death.append(self.context.pool.terminate)
+
+    async def take_over(self, items: Iterable[TopicPartition]) -> None:
+        """What the group's leader tells: these partitions are this process's now, and no others."""
+        shell = self.process.shell
+        assert shell is not None
+        wanted = sorted(items)
+
+        async def work() -> None:
+            if self.consumer is not None:
+                await shell.on_partitions_revoked(list(self.consumer.positions))
+                assert not shell.expected, f"{self.site.name} goes on with partitions that were taken from it"
+            consumer = self.consumer or Consumer(self.site.cluster, self.site.name, self.life)
+            self.consumer = consumer
+            consumer.assign(wanted)
+            shell.find_consumer = lambda: consumer
+            await shell.on_partitions_assigned(wanted)
+
+        await self.do(work)
+
+    async def consume(self, counts: Mapping[TopicPartition, int]) -> int:
+        """Fetch a batch and bring it to its end. Returns how many records it had."""
+        shell, consumer = self.process.shell, self.consumer
+        if self.dead or shell is None or consumer is None:
+            return 0
+        records = consumer.take(counts)
+        if records:
+            await self.do(lambda: shell.handle(records))
+        return len(records)
+
+    async def sweep(self) -> bool | None:
+        """One round over all partitions."""
+        shell, sweep = self.process.shell, self.service.sweep
+        if shell is None or sweep is None:
+            return False
+        sweeper = Sweeper(shell, sweep, self.clock, self.service.name, self.process.relay.wake.set)
+        return await self.do(sweeper.run_once)
+
+    async def relay(self) -> None:
+        """Lead once: send everything that is there, and stop."""
+        relay = self.process.relay
+        await self.do(lambda: relay.run(_UntilLeading(relay)))
+
+    async def replay(self) -> None:
+        """Replay the dead letters that were asked for."""
+        service = self.service
+        while await self.do(lambda: replay_some(self.context, service.process, service.handled, service.ignored)):
+            pass
+
+    def end(self) -> None:
+        """Kill it between two steps."""
+        self.life.end()
+
+
+class _UntilLeading(asyncio.Event):
+    """Says stop as soon as the relay leads: it then drains the outbox, as at the end of every process."""
+
+    def __init__(self, relay: Relay) -> None:
+        super().__init__()
+        self._relay, self._led = relay, False
+
+    def is_set(self) -> bool:
+        self._led = self._led or self._relay.leading
+        return self._led
+
+    async def wait(self) -> Literal[True]:
+        """Somebody else leads: try again soon."""
+        await asyncio.sleep(1.0)
+        raise TimeoutError
+
+
+def _put(producer: Any, cluster_id: Any, sleep: Any) -> None:
+    vars(shared.outbox)["AIOKafkaProducer"], vars(shared.process)["cluster_id"] = producer, cluster_id
+    vars(asyncio)["sleep"] = sleep
+
+
+@contextmanager
+def simulated(cluster: Cluster) -> Iterator[None]:
+    """The library's edges are the simulation's: connections have moments, Kafka is in memory, pauses are short."""
+    real = vars(shared.outbox)["AIOKafkaProducer"], vars(shared.process)["cluster_id"], asyncio.sleep
+
+    async def hasty(seconds: float, result: Any = None) -> Any:
+        return await _sleep(seconds / HASTE, result)
+
+    async def cluster_id(_: object) -> str:
+        cluster.answer()
+        return cluster.id
+
+    Producer.cluster = cluster
+    _put(Producer, cluster_id, hasty)
+    try:
+        with watched():
+            yield
+    finally:
+        _put(*real)
+
+
+def new_keys() -> Path:
+    """A folder with a key for tokens."""
+    folder = Path(tempfile.mkdtemp(prefix="laurel-chaos-keys-"))
+    create_key(folder, "test")
+    return folder
