@@ -75,12 +75,17 @@ class Transaction:
         The row behind the event's key must be locked: only then the order of the outbox is the order of commits.
         Raises ValueError if it is not, or if the event is too large for the broker and would block all that follow.
         """
-        key = event.key()
+        # What is not there is not written: readers take the default, and every byte is sent, stored and read again.
+        value = event.model_dump_json(exclude_none=True).encode()
+        self.send(type(event), event.key(), value, id=id, time=time, cause=cause)
+
+    def send(self, kind: type[Event], key: str, value: bytes, *, id: UUID, time: datetime, cause: Cause) -> None:
+        """As `publish`, for an event whose JSON is there already."""
         if key not in self._locked:
-            raise ValueError(f"{event.TYPE} for {key} is published without its row being locked")
+            raise ValueError(f"{kind.TYPE} for {key} is published without its row being locked")
         envelope = Envelope(
             id=id,
-            type=event.TYPE,
+            type=kind.TYPE,
             source=self.service,
             subject=key,
             time=time,
@@ -88,11 +93,9 @@ class Transaction:
             causation_id=cause.causation_id,
             traceparent=cause.traceparent,
         )
-        # What is not there is not written: readers take the default, and every byte is sent, stored and read again.
-        value = event.model_dump_json(exclude_none=True).encode()
         if len(value) > RECORD_BYTES_MAX - 4096:
-            raise ValueError(f"{event.TYPE} for {key} has {len(value)} bytes, more than the broker takes")
-        self.add(Row(TOPIC_OF[type(event)].name, key.encode(), value, to_headers(envelope)))
+            raise ValueError(f"{kind.TYPE} for {key} has {len(value)} bytes, more than the broker takes")
+        self.add(Row(TOPIC_OF[kind].name, key.encode(), value, to_headers(envelope)))
 
     def add(self, row: Row) -> None:
         """Send a record as it is; for copies of dead letters."""

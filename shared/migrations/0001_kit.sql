@@ -21,16 +21,6 @@ CREATE TABLE outbox (
     created_at  timestamptz NOT NULL DEFAULT now()
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
 
--- The offset after the last record of its own topics that Kafka acknowledged. What lies beyond it and is not in the
--- outbox was published by a state of this database that is gone: it was restored from a backup.
-CREATE TABLE published (
-    topic       text    NOT NULL,
-    partition   integer NOT NULL CHECK (partition >= 0),
-    position    bigint  NOT NULL CHECK (position >= 0),
-    cluster_id  text    NOT NULL,
-    PRIMARY KEY (topic, partition)
-) WITH (fillfactor = 50);
-
 CREATE TABLE dead_letters (
     id           bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     topic        text        NOT NULL,

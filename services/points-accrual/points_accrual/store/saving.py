@@ -16,28 +16,28 @@ from ..domain.lots import Lot
 from ..domain.sweeping import write_off_at
 from ..domain.world import World
 from .coupons import mark_drawn
-from .journal import publish_decisions
+from .journal import Row, publish_decisions
 from .rows import continuation_json, intervals_json, memberships_json, steps_json, takings_json, text
 
-Row = tuple[object, ...]
 K = TypeVar("K")
 V = TypeVar("V")
 
 
 async def save(tx: Transaction, world: World) -> None:
     """Write the changes of all accounts, and publish what was decided and what that announced."""
-    await write(tx, world)
+    decisions = await write(tx, world)
     await write_commands(tx, world)
     await _draw(tx, world)
-    publish_decisions(tx, world)
+    publish_decisions(tx, world, decisions)
     publish_events(tx, world)
 
 
-async def write(tx: Transaction, world: World) -> None:
-    """Write the changes of all accounts."""
+async def write(tx: Transaction, world: World) -> dict[UUID, list[Row]]:
+    """Write the changes of all accounts. Returns the rows of their decisions."""
     accounts = [world.accounts[member_id] for member_id in sorted(world.accounts)]
     await _write(tx, _MEMBERS, (_member(world, key) for key in sorted(world.members) if _member_changed(world, key)))
-    await _copy(tx, "decisions", _DECISIONS, (row for account in accounts for row in _decisions(account)))
+    decisions = {account.member_id: list(_decisions(account)) for account in accounts if account.decisions}
+    await _copy(tx, "decisions", _DECISIONS, (row for rows in decisions.values() for row in rows))
     claims = [(key, world.claims[key]) for key in sorted(world.claims) if world.claims[key].changed]
     new, known = _parted(claims, world.stored)
     await _copy(tx, "claims", _CLAIMS, (_claim(key[0], claim) for key, claim in new))
@@ -52,6 +52,7 @@ async def write(tx: Transaction, world: World) -> None:
     await _write(tx, _USES, ((*key, world.uses[key]) for key in uses))
     changed = (account for account in accounts if account.decisions or account.changed)
     await _write(tx, _ACCOUNTS, (_account(world, account) for account in changed))
+    return decisions
 
 
 async def write_commands(tx: Transaction, world: World) -> None:
