@@ -78,6 +78,14 @@ class Stack:
             self.stop()
             raise
 
+    def superuser(self) -> str:
+        """The address of PostgreSQL as its superuser."""
+        return self._servers.postgres.dsn()
+
+    def create_database(self, name: str) -> None:
+        """Make a service's database again where it is gone."""
+        self._servers.postgres.create_database(SERVICES[name].database)
+
     def stop(self) -> None:
         """Stop everything, the services first."""
         (self.home / "state.json").unlink(missing_ok=True)

@@ -82,6 +82,7 @@ class Supervisor:
         }
         self._stopping = threading.Event()
         self._lock = threading.Lock()
+        self._paused: set[str] = set()
         self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
 
     def start(self) -> None:
@@ -93,6 +94,18 @@ class Supervisor:
         """End one service with SIGKILL; it comes back by itself."""
         with self._lock:
             self.children[name].kill()
+
+    def pause(self, name: str) -> None:
+        """Stop one service until `resume`."""
+        with self._lock:
+            self._paused.add(name)
+            self.children[name].stop()
+
+    def resume(self, name: str) -> None:
+        """Start it again."""
+        with self._lock:
+            self._paused.discard(name)
+            self.children[name].look()
 
     def stop(self) -> None:
         """Stop all, together."""
@@ -111,5 +124,5 @@ class Supervisor:
 
     def _look(self) -> None:
         with self._lock:
-            for child in self.children.values():
-                child.look()
+            for name in self.children.keys() - self._paused:
+                self.children[name].look()

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import json
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -53,14 +53,18 @@ class Shop:
         """Made anew each time: a token lives for minutes."""
         return {"Authorization": f"Bearer {token(self._state.program_id, 'store', folder=self._state.keys)}"}
 
-    async def play(self) -> None:
-        """Everybody buys; some share their codes and some spend points; then their friends buy."""
+    async def play(self, between: Callable[[], None] = lambda: None) -> None:
+        """Everybody buys; some share their codes and some spend points; then their friends buy.
+
+        `between` is called, with the shop standing still, when everybody has bought.
+        """
         async with self._http:
             first = self._author.first_act()
             advocates = self._author.advocates()[:FRIENDS]
             buyers = {who.number for who in advocates} | set(range(0, 1000, EVERY))
             await self._send([item for item in first if item.forged or self._buyer(item).number in buyers])
             codes = await asyncio.gather(*(self._code(who) for who in advocates))
+            await asyncio.to_thread(between)
             await asyncio.gather(*(self._redeem(who) for who in redeemers(self._author.story, buyers, self._now)))
             shared = {who.number: code for who, code in zip(advocates, codes, strict=True)}
             await self._send(self._author.second_act(shared))

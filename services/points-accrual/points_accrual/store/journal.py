@@ -78,7 +78,9 @@ def _account(world: World, account: Account) -> Part:
 
 def _decided(row: Row) -> Part:
     member_id, sequence, kind, key, cause, occurred_at, effective_at, given, pinned = row
-    assert isinstance(given, str) and isinstance(pinned, str) and isinstance(cause, str)
+    assert isinstance(given, str)
+    assert isinstance(pinned, str)
+    assert isinstance(cause, str)
     told = {
         "member_id": str(member_id), "sequence": sequence, "kind": kind, "key": key, "cause": orjson.Fragment(cause),
         "occurred_at": occurred_at, "effective_at": effective_at, "input": given, "pinned": pinned,

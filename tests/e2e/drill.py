@@ -1,0 +1,144 @@
+"""A running Laurel with backups of its databases, and what an operator does to it, by the tools that operators have."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+from psycopg import sql
+
+from contracts.topics import POINTS
+from laurel.embedded.postgres_home import ENVIRONMENT, program
+from laurel.installation import State, token
+from laurel.services import SERVICES
+from laurel.stack import Stack
+
+from .quiet import wait_until_quiet
+
+QUIET_SECONDS_MAX = 60.0
+
+
+class Drill:
+    """What is done to one Laurel."""
+
+    def __init__(self, stack: Stack, folder: Path) -> None:
+        self.stack, self.folder = stack, folder
+        folder.mkdir(exist_ok=True)
+        for name, entry in SERVICES.items():
+            (folder / f"{entry.database}.dsn").write_text(self.state.databases[name])
+
+    @property
+    def state(self) -> State:
+        return self.stack.state
+
+    def quiet(self) -> None:
+        """Wait until nothing is on its way."""
+        self.stack.wait_ready()
+        wait_until_quiet(self.state, seconds_max=QUIET_SECONDS_MAX)
+
+    def back_up(self) -> None:
+        """A backup of every database, while the services run."""
+        dumps = [
+            _start("pg_dump", "--format=custom", f"--file={self._backup(name)}", self.state.databases[name])
+            for name in SERVICES
+        ]
+        for dump in dumps:
+            _finish(dump)
+
+    def restore(self, name: str) -> float:
+        """Put a service's database back to its backup; the service must stand. Returns the seconds it took."""
+        began = time.monotonic()
+        database = sql.Identifier(SERVICES[name].database)
+        with psycopg.connect(self.stack.superuser(), autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))
+        self.stack.create_database(name)
+        _finish(_start("pg_restore", f"--dbname={self.state.databases[name]}", str(self._backup(name))))
+        return time.monotonic() - began
+
+    def stop(self, *names: str) -> None:
+        """Stop services."""
+        assert self.stack.supervisor is not None
+        for name in names:
+            self.stack.supervisor.pause(name)
+
+    def start(self, *names: str) -> None:
+        """Start services again."""
+        assert self.stack.supervisor is not None
+        for name in names:
+            self.stack.supervisor.resume(name)
+
+    def laurel(self, *words: str, wanted: int = 0) -> str:
+        """What a command says; its exit code must be as wanted."""
+        said = {
+            "LAUREL_DATABASE_URL_FILE": str(self.folder / "{database}.dsn"),
+            "LAUREL_KAFKA": self.state.kafka,
+            "LAUREL_KEYS_DIR": str(self.state.keys),
+        }
+        said |= {f"LAUREL_{SERVICES[name].package.upper()}_URL": url for name, url in self.state.urls.items()}
+        done = subprocess.run(
+            [sys.executable, "-m", "laurel", *words], env={**os.environ, **said}, capture_output=True, text=True,
+            timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == wanted, f"laurel {' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def rows(self, name: str, question: str) -> list[tuple[Any, ...]]:
+        """What a service's database says."""
+        with psycopg.connect(self.state.databases[name]) as connection:
+            return connection.execute(question.encode()).fetchall()
+
+    def _backup(self, name: str) -> Path:
+        return self.folder / f"{SERVICES[name].database}.dump"
+
+
+def _start(name: str, *words: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([str(program(name)), *words], env=ENVIRONMENT, stderr=subprocess.PIPE)
+
+
+def _finish(process: subprocess.Popen[bytes]) -> None:
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said.decode()
+
+
+class ByHand:
+    """What people do over HTTP that no topic carries: only the ledger's own journal knows it."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        with psycopg.connect(state.databases[POINTS]) as connection:
+            rows = connection.execute("SELECT member_id FROM accounts WHERE active > 700 ORDER BY active LIMIT 8")
+            self.members = [str(row[0]) for row in rows.fetchall()]
+
+    def act(self) -> None:
+        """Adjust, freeze, hold, capture, release, redeem and undo."""
+        assert len(self.members) >= 5
+        rich, poor, held, released, undone = self.members[:5]
+        self.post(f"{rich}/adjustments", "more", points=500, reason="a goodwill gift")
+        self.post(f"{poor}/adjustments", "less", points=-40, reason="a mistake")
+        self.post(f"{poor}/freeze", "stop", reason="looked into")
+        coupon = self.post(f"{held}/redemptions", "hold", reward_id="five-off", hold=True)["coupon_id"]
+        self.post(f"{held}/redemptions/{coupon}/capture", "capture")
+        coupon = self.post(f"{released}/redemptions", "hold", reward_id="five-off", hold=True)["coupon_id"]
+        self.post(f"{released}/redemptions/{coupon}/release", "release")
+        coupon = self.post(f"{undone}/redemptions", "take", reward_id="five-off")["coupon_id"]
+        self.post(f"{undone}/redemptions/{coupon}/reversal", "undo")
+
+    def repeat(self) -> dict[str, Any]:
+        """Ask for the hold again, with the same key: the answer must be the same for ever."""
+        return self.post(f"{self.members[2]}/redemptions", "hold", reward_id="five-off", hold=True)
+
+    def post(self, path: str, key: str, **body: Any) -> dict[str, Any]:
+        """Once, with an idempotency key."""
+        headers = {
+            "Authorization": f"Bearer {token(self._state.program_id, folder=self._state.keys)}",
+            "Idempotency-Key": f"by-hand-{key}",
+        }
+        with httpx.Client(base_url=self._state.urls[POINTS], timeout=10.0, trust_env=False) as client:
+            answer = client.post(f"/v1/members/{path}", json=body, headers=headers)
+        assert answer.is_success, f"{path}: {answer.status_code} {answer.text}"
+        found: dict[str, Any] = answer.json()
+        return found

@@ -1,0 +1,96 @@
+"""A database put back to an hour ago ends as if it had not been; so does everything when Kafka's data is gone."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from contracts.topics import POINTS, TOPICS
+from laurel.demo.story import Author
+from laurel.stack import Stack
+
+from .drill import ByHand, Drill
+from .outcome import Outcome, read_outcome, read_records
+from .shop import Shop
+
+pytestmark = [pytest.mark.e2e, pytest.mark.integration]
+
+EXACT = {
+    POINTS: (
+        "SELECT member_id, pending, active, held, deficit, sequence, clock, frozen, active_at FROM accounts",
+        "SELECT transfer_id, member_id, sequence, ordinal, points, debit, credit, effective_at, lot_id FROM transfers",
+        "SELECT member_id, sequence, kind, decision_key, cause, occurred_at, effective_at, input FROM decisions",
+        "SELECT member_id, sequence, pinned::text FROM decisions",
+        "SELECT lot_id, member_id, state, remaining, expired, activates_at, expires_at FROM lots",
+        "SELECT coupon_id, member_id, state, code, points, returned, issued_at, expires_at FROM coupons",
+        "SELECT member_id, idempotency_key, kind, body::text, answer::text, done_at FROM commands",
+        "SELECT program_id, kind, claim_id, member_id, version, granted, lots, pins, base, counts, detail FROM claims",
+        "SELECT program_id, member_id, name, time_window, used FROM uses WHERE used <> 0",
+    ),
+}
+"""What must be the same to the last id."""
+
+
+class Remembered:
+    """How all was before."""
+
+    def __init__(self, drill: Drill) -> None:
+        self.drill = drill
+        self.by_hand = ByHand(drill.state)
+        self.by_hand.act()
+        drill.quiet()
+        self.answer = self.by_hand.repeat()
+        self.outcome = self._outcome()
+        self.rows = {name: self._rows(name) for name in EXACT}
+        self.events = self._events()
+
+    def _outcome(self) -> Outcome:
+        return read_outcome(self.drill.state, self.drill.stack.sink)
+
+    def _rows(self, name: str) -> list[list[str]]:
+        return [sorted(map(repr, self.drill.rows(name, question))) for question in EXACT[name]]
+
+    def _events(self) -> dict[str, set[bytes]]:
+        topics = [topic for topic in TOPICS if topic.partitions is None]
+        found: dict[str, set[bytes]] = {}
+        for record in asyncio.run(read_records(self.drill.state.kafka, topics)):
+            found.setdefault(record.topic, set()).add(dict(record.headers)["ce_id"])
+        return found
+
+    def require_same(self) -> None:
+        """Nothing is otherwise: no fact, no id, no message; and nothing was told under a new id."""
+        outcome = self._outcome()
+        assert not self.outcome.differences(outcome), "\n".join(self.outcome.differences(outcome)[:20])
+        assert not outcome.faults, "\n".join(outcome.faults[:20])
+        assert (outcome.messages, outcome.mails) == (self.outcome.messages, self.outcome.mails)
+        for name, before in self.rows.items():
+            for question, old, new in zip(EXACT[name], before, self._rows(name), strict=True):
+                assert old == new, f"{question}: {sorted(set(old) ^ set(new))[:6]}"
+        for topic, ids in self._events().items():
+            assert ids <= self.events[topic], f"{topic}: {len(ids - self.events[topic])} new ids"
+        assert self.by_hand.repeat() == self.answer
+
+
+@pytest.fixture(scope="module")
+def before(server_dir: Path) -> Iterator[Remembered]:
+    """A Laurel with a backup of an hour ago, and what has happened since."""
+    home = server_dir / "restore"
+    home.mkdir(mode=0o711)
+    now = datetime.now(UTC)
+    with Stack(home, durable=False) as stack:
+        drill = Drill(stack, home / "backups")
+        asyncio.run(Shop(stack.state, Author(1, now), now, pace_seconds=0.0).play(drill.back_up))
+        drill.quiet()
+        yield Remembered(drill)
+
+
+@pytest.mark.parametrize("name", [POINTS])
+def test_a_restored_database_ends_equal(before: Remembered, name: str) -> None:
+    drill = before.drill
+    drill.stop(name)
+    drill.restore(name)
+    drill.start(name)
+    drill.quiet()
+    before.require_same()
