@@ -107,6 +107,10 @@ class Context:
                 return await work(plain(connection))
 
 
+Republish = Callable[[Transaction, str | None, int], Awaitable[tuple[str | None, int]]]
+"""(transaction, after, at most) → where to go on after, None at the end, and how many were sent. Rows are locked."""
+
+
 @dataclass(frozen=True)
 class Service:
     """One service; see `build` in each `app.py`."""
@@ -119,6 +123,8 @@ class Service:
     ignored: frozenset[type[Event]] = frozenset()
     adopt: Process | None = None
     """Takes over events of its own topics that its database does not know any more; ids and versions as they are."""
+    republish: tuple[Republish, ...] = ()
+    """Send the current state again, for when Kafka has lost it; one for each kind, in this order."""
     reference: Reference | None = None
     routes: APIRouter | None = None
     stores_first: bool = False

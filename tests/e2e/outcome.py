@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -60,12 +60,17 @@ class Outcome:
         return found
 
 
-def read_outcome(state: State, sink: SmtpSink, refused: frozenset[str] = frozenset()) -> Outcome:
+def read_outcome(
+    state: State,
+    sink: SmtpSink,
+    refused: frozenset[str] = frozenset(),
+    persons: Mapping[UUID, str] | None = None,
+) -> Outcome:
     """Read it from the databases, the topics and the mails; all must be quiet.
 
-    `refused`: the Message-IDs that the mail server refused for good.
+    `refused`: the Message-IDs that the mail server refused for good. `persons`: who is who, where it is known already.
     """
-    tables = Tables(state)
+    tables = Tables(state, persons)
     events = asyncio.run(read_events(state.kafka, (MEMBERS, POINTS_TOPIC, TIERS, REWARDS)))
     messages = tables.rows(NOTIFICATION, "SELECT * FROM messages")
     mails = [str(mail["Message-ID"]) for mail in sink.mails()]
@@ -80,13 +85,13 @@ def read_outcome(state: State, sink: SmtpSink, refused: frozenset[str] = frozens
 class Tables:
     """The services' databases; members are told by what leads to them, since their ids are drawn."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, persons: Mapping[UUID, str] | None = None) -> None:
         self._state = state
         names: dict[UUID, list[str]] = defaultdict(list)
         for row in self.rows(INGEST, "SELECT kind, value, member_id FROM identities ORDER BY kind DESC, value"):
             if row["member_id"]:
                 names[row["member_id"]].append(row["value"])
-        self.persons = {member_id: " ".join(values) for member_id, values in names.items()}
+        self.persons = persons or {member_id: " ".join(values) for member_id, values in names.items()}
         rows = self.rows(REFERRAL, "SELECT member_id, code FROM members WHERE code IS NOT NULL")
         self.codes = {row["code"]: f"code of {self.persons[row['member_id']]}" for row in rows}
 

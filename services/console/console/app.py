@@ -4,7 +4,7 @@ from contracts.program import ProgramBook
 from contracts.topics import CONSOLE, MEMBERS, PROGRAMS
 from shared.service import Context, Reference, Service
 
-from . import api, handlers
+from . import api, handlers, restoring
 
 
 def build(context: Context) -> Service:
@@ -13,6 +13,8 @@ def build(context: Context) -> Service:
     return Service(
         name=CONSOLE,
         consumes=(MEMBERS,),
+        adopt=restoring.adopt,
+        republish=(restoring.republish_programs, restoring.republish_segments),
         reference=Reference(PROGRAMS, programs.add),
         process=handlers.process,
         handled=frozenset(handlers.HANDLERS),

@@ -30,7 +30,7 @@ def _member(tx: Transaction, people: dict[UUID, Person], message: Message) -> No
     person.learn(event.version, event.status)
     if person.status == "erased":
         # The topic keeps the last record for ever: it must not say which groups somebody was in.
-        _publish(tx, person.assign((), now=tx.now, by=ERASURE), Cause.of(message))
+        publish_segments(tx, person.assign((), now=tx.now, by=ERASURE), Cause.of(message))
 
 
 async def assign_segments(
@@ -40,12 +40,13 @@ async def assign_segments(
     person = await store.load_person(tx, program_id, member_id)
     if person is None:
         return None
-    _publish(tx, person.assign(segments, now=tx.now, by=assigned_by), Cause.fresh("segments"))
+    publish_segments(tx, person.assign(segments, now=tx.now, by=assigned_by), Cause.fresh("segments"))
     await store.save_people(tx, [person])
     return person
 
 
-def _publish(tx: Transaction, event: SegmentsChangedV1 | None, cause: Cause) -> None:
+def publish_segments(tx: Transaction, event: SegmentsChangedV1 | None, cause: Cause) -> None:
+    """Send the segments of a member, who is locked."""
     if event is not None:
         event_id = derived_id(event.recorded_at, event.TYPE, event.member_id, event.version)
         tx.publish(event, id=event_id, time=event.recorded_at, cause=cause)
@@ -70,13 +71,14 @@ async def publish(
         document=document,
     )
     await store.save(tx, event, published_by=published_by)
-    tx.publish(
-        event,
-        id=derived_id(event.published_at, event.TYPE, event.key(), event.hash),
-        time=event.published_at,
-        cause=Cause.fresh("publish"),
-    )
+    publish_version(tx, event, Cause.fresh("publish"))
     return True
+
+
+def publish_version(tx: Transaction, event: ProgramPublishedV1, cause: Cause) -> None:
+    """Send a version of a program, which is locked."""
+    event_id = derived_id(event.published_at, event.TYPE, event.key(), event.hash)
+    tx.publish(event, id=event_id, time=event.published_at, cause=cause)
 
 
 HANDLERS: dict[type[Event], Callable[[Transaction, dict[UUID, Person], Message], None]] = {MemberChangedV1: _member}

@@ -6,7 +6,8 @@ from uuid import UUID
 import asyncpg
 
 from contracts.members import MemberChangedV1
-from contracts.program import ProgramPublishedV1
+from contracts.program import Program, ProgramPublishedV1
+from contracts.segments import SegmentsChangedV1
 from shared.transaction import Message, Transaction
 
 from .domain.segments import Person
@@ -39,6 +40,36 @@ async def save(tx: Transaction, event: ProgramPublishedV1, *, published_by: str)
     )
 
 
+async def published_versions(tx: Transaction, after: str | None, limit: int) -> list[ProgramPublishedV1]:
+    """Versions after that key, of each program oldest first; the programs are locked."""
+    program_id, _, number = (after or " 0").partition(" ")
+    await tx.connection.execute("SELECT 1 FROM programs ORDER BY program_id FOR UPDATE")
+    rows = await tx.connection.fetch(
+        """SELECT program_id, version, hash, published_at, document FROM program_versions
+           WHERE (program_id, version) > ($1, $2) ORDER BY program_id, version LIMIT $3""",
+        program_id,
+        int(number),
+        limit,
+    )
+    events = [
+        ProgramPublishedV1(**dict(row) | {"document": Program.model_validate_json(row["document"])}) for row in rows
+    ]
+    tx.mark_locked(event.key() for event in events)
+    return events
+
+
+async def people_with_segments(tx: Transaction, after: UUID | None, limit: int) -> list[Person]:
+    """Members of whom segments were told, with a greater id, locked."""
+    rows = await tx.connection.fetch(
+        f"""SELECT {_PERSON} FROM members WHERE segments_version > 0 AND ($1::uuid IS NULL OR member_id > $1)
+            ORDER BY member_id LIMIT $2 FOR UPDATE""",
+        after,
+        limit,
+    )
+    tx.mark_locked(row["member_id"] for row in rows)
+    return [_person(row) for row in rows]
+
+
 async def versions(connection: asyncpg.Connection, program_id: str) -> list[asyncpg.Record]:
     """All versions of a program without their documents, newest first."""
     return await connection.fetch(
@@ -63,7 +94,7 @@ async def load_people(tx: Transaction, batch: list[Message]) -> dict[UUID, Perso
     people: dict[UUID, Person] = {}
     for message in batch:
         event = message.data
-        assert isinstance(event, MemberChangedV1)
+        assert isinstance(event, MemberChangedV1 | SegmentsChangedV1)
         people.setdefault(event.member_id, Person(event.member_id, event.program_id))
     rows = await tx.connection.fetch(
         f"SELECT {_PERSON} FROM members WHERE member_id = ANY($1::uuid[]) ORDER BY member_id FOR UPDATE",

@@ -15,7 +15,7 @@ from contracts.topics import CONTACTS, MEMBERS, NOTIFICATION, POINTS_TOPIC, PROG
 from shared.service import Context, Reference, Service, every
 from shared.telemetry import gauge
 
-from . import api, handlers, mailer, webhook
+from . import api, handlers, mailer, restoring, webhook
 from .store import queue
 
 OLDEST_DUE = gauge("messages_oldest_due_seconds", "Age of the oldest message that could have been sent.", ("channel",))
@@ -56,6 +56,7 @@ def build(context: Context) -> Service:
         process=partial(handlers.process, timedelta(hours=settings.messages_too_old_hours)),
         handled=frozenset(handlers.HANDLERS),
         ignored=handlers.IGNORED,
+        adopt=restoring.adopt,
         routes=api.routes(context, programs, key),
         tasks=(
             partial(_mails, context, mail_server(settings, key), programs),

@@ -10,7 +10,7 @@ from contracts.topics import COMMERCE_ACTIVITIES, COMMERCE_ORDERS, INGEST, PROGR
 from shared.kafka import Reference
 from shared.service import Context, Service, every
 
-from . import api, deliveries, handlers, webhooks
+from . import api, deliveries, handlers, restoring, webhooks
 
 SALT_BYTES = 32
 
@@ -28,6 +28,12 @@ def build(context: Context) -> Service:
         consumes=(COMMERCE_ORDERS, COMMERCE_ACTIVITIES),
         process=partial(handlers.process, programs, salt),
         handled=handlers.CONSUMED,
+        adopt=restoring.adopt,
+        republish=(
+            partial(restoring.republish_people, salt),
+            restoring.republish_orders,
+            restoring.republish_activities,
+        ),
         reference=Reference(PROGRAMS, programs.add),
         routes=api.routes(context),
         stores_first=True,

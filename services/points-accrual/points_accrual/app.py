@@ -23,6 +23,7 @@ def build(context: Context) -> Service:
         handled=frozenset(handlers.HANDLERS),
         ignored=handlers.IGNORED,
         adopt=partial(restoring.adopt, programs),
+        republish=(partial(restoring.republish, programs),),
         reference=Reference(PROGRAMS, programs.add),
         routes=api.routes(context, programs),
         sweep=partial(handlers.sweep, programs),

@@ -59,12 +59,25 @@ async def adopt(programs: ProgramBook, tx: Transaction, batch: list[Message]) ->
     store.publish_events(tx, world)
 
 
+async def republish(programs: ProgramBook, tx: Transaction, after: str | None, limit: int) -> tuple[str | None, int]:
+    """Send again all that was ever told of some members, under the ids of then: their decisions are made again.
+
+    Who knows an event takes no notice; only balances would not do, since others count and tell by what happened.
+    """
+    heads = await adopting.heads(tx, UUID(after) if after else None, limit)
+    rows = await adopting.lock_families(tx, heads)
+    world = await _remade(programs, tx, rows, (), {}, anew=True)
+    tx.mark_locked(world.accounts)
+    store.publish_events(tx, world)
+    return (str(heads[-1]) if heads else None), len(world.outbox)
+
+
 async def _remade(
     programs: ProgramBook, tx: Transaction, rows: Sequence[asyncpg.Record], told: Iterable[_Told],
-    merged: dict[UUID, UUID],
+    merged: dict[UUID, UUID], *, anew: bool = False,
 ) -> World:  # fmt: skip
-    """The accounts of these rows after what is told, with only that as their changes."""
-    known = {row["member_id"]: row["sequence"] for row in rows}
+    """The accounts of these rows after what is told, with only that as their changes; `anew`: with all their past."""
+    known = {row["member_id"]: 0 if anew else row["sequence"] for row in rows}
     programs_of = {row["member_id"]: row["program_id"] for row in rows}
     merged = merged | {row["member_id"]: row["merged_into"] for row in rows if row["merged_into"] in known}
     order = [member_id for family in families(sorted(known), merged) for member_id in family]

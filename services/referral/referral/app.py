@@ -7,7 +7,7 @@ from contracts.topics import MEMBERS, ORDERS, PROGRAMS, REFERRAL
 from shared.kafka import Reference
 from shared.service import Context, Service
 
-from . import api, handlers
+from . import api, handlers, restoring
 
 
 def build(context: Context) -> Service:
@@ -18,6 +18,8 @@ def build(context: Context) -> Service:
         consumes=(MEMBERS, ORDERS),
         process=partial(handlers.process, programs),
         handled=frozenset(handlers.HANDLERS),
+        adopt=restoring.adopt,
+        republish=(restoring.republish_codes, restoring.republish_referrals),
         reference=Reference(PROGRAMS, programs.add),
         routes=api.routes(context, programs),
         sweep=partial(handlers.sweep, programs),

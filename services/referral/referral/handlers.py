@@ -1,6 +1,6 @@
 """Events in, codes and referrals out: load → decide → save."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from contracts.base import Event
@@ -12,7 +12,7 @@ from contracts.referrals import ReferralCodeAssignedV1
 from shared.transaction import Cause, Message, Permanent, Transaction
 
 from . import store
-from .domain.world import World
+from .domain.world import Announcement, World
 
 SWEEP_MEMBERS_MAX = 500
 
@@ -26,9 +26,9 @@ async def process(programs: ProgramBook, tx: Transaction, batch: list[Message]) 
     await store.save(tx, world)
 
 
-async def sweep(programs: ProgramBook, tx: Transaction, partition: int, _: datetime) -> int:
+async def sweep(programs: ProgramBook, tx: Transaction, partition: int, horizon: datetime) -> int:
     """Look at members under a new version of their program, which may be the first with referrals. Returns how many."""
-    world, members = await store.load_unseen(tx, programs, partition, limit=SWEEP_MEMBERS_MAX)
+    world, members = await store.load_unseen(tx, programs, partition, horizon, limit=SWEEP_MEMBERS_MAX)
     for member in members:
         world.revisit(member)
     _publish(tx, world, Cause.fresh("sweep"))
@@ -37,14 +37,19 @@ async def sweep(programs: ProgramBook, tx: Transaction, partition: int, _: datet
 
 
 def _publish(tx: Transaction, world: World, cause: Cause) -> None:
-    for event in world.announced:
+    publish(tx, world.announced, cause)
+    world.announced.clear()
+
+
+def publish(tx: Transaction, announced: Iterable[Announcement], cause: Cause) -> None:
+    """Send what is announced; the members are locked."""
+    for event in announced:
         facts: list[object]
         if isinstance(event, ReferralCodeAssignedV1):
             at, facts = event.assigned_at, [event.member_id]
         else:
             at, facts = event.occurred_at, [event.referral_id, event.version, event.role]
         tx.publish(event, id=derived_id(at, event.TYPE, *facts), time=at, cause=cause)
-    world.announced.clear()
 
 
 def _member(world: World, message: Message) -> None:

@@ -7,7 +7,7 @@ from contracts.topics import MEMBERS, POINTS_TOPIC, PROGRAMS, REWARDS, TIER
 from shared.kafka import Reference
 from shared.service import Context, Service
 
-from . import api, handlers
+from . import api, handlers, restoring
 
 
 def build(context: Context) -> Service:
@@ -19,6 +19,8 @@ def build(context: Context) -> Service:
         process=partial(handlers.process, programs),
         handled=frozenset(handlers.HANDLERS),
         ignored=handlers.IGNORED,
+        adopt=partial(restoring.adopt, programs),
+        republish=(restoring.republish,),
         reference=Reference(PROGRAMS, programs.add),
         routes=api.routes(context, programs),
         sweep=partial(handlers.sweep, programs),

@@ -49,6 +49,7 @@ async def sweep(programs: ProgramBook, tx: Transaction, partition: int, horizon:
     world = await store.load_due(tx, programs, partition, horizon, limit=SWEEP_MEMBERS_MAX)
     cause = Cause.fresh("sweep")
     for member in world.members.values():
+        member.adopted_at = None
         due = member.next_change_at
         _reassess(world, member, horizon, due if due is not None and due <= horizon else None, cause)
     await store.save(tx, world)
@@ -107,7 +108,12 @@ def _check_program(world: World, event: Event) -> None:
 
 
 def _reassess(world: World, member: Member, now: datetime, occurred_at: datetime | None, cause: Cause) -> None:
-    """Hold a member against the ladder in force. Without one the facts wait: the sweeper comes when there is."""
+    """Hold a member against the ladder in force. Without one the facts wait: the sweeper comes when there is.
+
+    So they do after a restore, until all has been read again.
+    """
+    if member.adopted_at is not None:
+        return
     program = world.programs.in_force(member.program_id, world.now)
     if program is not None:
         event = member.reassess(world.programs, program, now, occurred_at or program.effective_from)

@@ -38,10 +38,21 @@ class Person:
             return None
         self.segments, self.segments_version = wanted, self.segments_version + 1
         self.changed_at, self.changed_by, self.changed = now, by, True
+        return self.told()
+
+    def told(self) -> SegmentsChangedV1:
+        """What was told last."""
+        assert self.changed_at is not None
         return SegmentsChangedV1(
             program_id=self.program_id,
             member_id=self.member_id,
             version=self.segments_version,
-            segments=wanted,
-            recorded_at=now,
+            segments=self.segments,
+            recorded_at=self.changed_at,
         )
+
+    def adopt(self, event: SegmentsChangedV1, *, by: str) -> None:
+        """Take over what was told, if it is newer."""
+        if event.version > self.segments_version and self.status != "erased":
+            self.segments, self.segments_version = event.segments, event.version
+            self.changed_at, self.changed_by, self.changed = event.recorded_at, by, True

@@ -79,6 +79,31 @@ def observe(state: MemberState | None, sighting: Sighting) -> MemberState:
     )
 
 
+_OF_CONTACTS: tuple[Told, ...] = ("email", "first_name", "last_name")
+_OF_MEMBERS: tuple[Told, ...] = ("locale", "email_consent", "attributes", "birthday")
+
+
+def recalled(state: MemberState | None, event: MemberChangedV1 | ContactChangedV1) -> MemberState:
+    """What was published of a person, as a state; when each thing was told is not on the topic, only until when."""
+    at = event.recorded_at
+    before = state or MemberState(seen_at=at)
+    told = dict(before.told)
+    for field in _OF_CONTACTS if isinstance(event, ContactChangedV1) else _OF_MEMBERS:
+        value = getattr(event, field)
+        if value not in (None, {}) and (field not in told or told[field].value != value):
+            told[field] = Statement(value=value, at=at)
+    found = {"told": {field: told[field] for field in sorted(told)}}
+    if isinstance(event, ContactChangedV1):
+        return before.model_copy(update=found)
+    customers = {(ref.source, ref.customer_id): ref for ref in (*before.customers, *event.customers)}
+    known = {
+        "seen_at": event.seen_at if state is None else min(before.seen_at, event.seen_at),
+        "enrolled_at": earliest(before.enrolled_at, event.enrolled_at),
+        "customers": tuple(customers[key] for key in sorted(customers)),
+    }
+    return before.model_copy(update=found | known)
+
+
 def _counting(field: Told, *statements: Statement) -> Statement:
     choose = min if field in LOCKED else max
     return choose(statements, key=Statement.key)

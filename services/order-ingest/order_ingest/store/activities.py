@@ -12,6 +12,9 @@ from shared.transaction import Transaction
 from ..domain.activity import content_of
 from .world import ActivityRow, Fact, SourceKey, columns
 
+LOST = bytes(32)
+"""In place of a hash after a restore: no topic holds the report, so whatever is told again counts as the same."""
+
 
 async def claim_activity(
     connection: asyncpg.Connection, program_id: str, source: str, activity_id: str, content_sha256: bytes
@@ -20,8 +23,9 @@ async def claim_activity(
     key = (program_id, source, activity_id)
     await connection.execute(
         """INSERT INTO activities (program_id, source, activity_id, content_sha256) VALUES ($1, $2, $3, $4)
-           ON CONFLICT DO NOTHING""",
-        *key, content_sha256,
+           ON CONFLICT (program_id, source, activity_id) DO UPDATE SET content_sha256 = excluded.content_sha256
+               WHERE activities.content_sha256 = $5""",
+        *key, content_sha256, LOST,
     )  # fmt: skip
     query = "SELECT content_sha256 FROM activities WHERE program_id = $1 AND source = $2 AND activity_id = $3"
     known: bytes = await connection.fetchval(query, *key)
@@ -49,8 +53,9 @@ async def lock_activities(connection: asyncpg.Connection, facts: Sequence[Fact])
     await connection.execute(
         """INSERT INTO activities (program_id, source, activity_id, content_sha256)
            SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) ORDER BY 1, 2, 3
-           ON CONFLICT DO NOTHING""",
-        *columns(told), [first[key] for key in told],
+           ON CONFLICT (program_id, source, activity_id) DO UPDATE SET content_sha256 = excluded.content_sha256
+               WHERE activities.content_sha256 = $5""",
+        *columns(told), [first[key] for key in told], LOST,
     )  # fmt: skip
     rows = await connection.fetch(
         """SELECT a.* FROM activities a

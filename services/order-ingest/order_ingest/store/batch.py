@@ -29,12 +29,12 @@ async def load(tx: Transaction, programs: ProgramBook, salt: bytes, facts: Seque
     world = World(programs, salt, tx.now)
     await _check_sources(tx.connection, {(fact.program_id, fact.report.source) for fact in facts})
     keys = {key for fact in facts if (person := fact.person) for key in person.keys}
-    world.owners = await _lock_identities(tx.connection, sorted(keys))
-    world.orders = await _lock_orders(tx.connection, sorted({key for fact in facts if (key := fact.order_key)}))
+    world.owners = await lock_identities(tx.connection, sorted(keys))
+    world.orders = await lock_orders(tx.connection, sorted({key for fact in facts if (key := fact.order_key)}))
     world.activities = await lock_activities(tx.connection, facts)
     ids = {*world.owners.values(), *(order.member_id for order in world.orders.values() if order.member_id)}
     ids |= {activity.member_id for activity in world.activities.values() if activity.member_id}
-    world.members = await _lock_members(tx, sorted(ids))
+    world.members = await lock_members(tx, sorted(ids))
     return world
 
 
@@ -45,7 +45,7 @@ async def load_undecided(tx: Transaction, programs: ProgramBook, salt: bytes, *,
             ORDER BY member_id LIMIT $2 FOR UPDATE SKIP LOCKED""",
         sorted({event.program_id for event in programs}), limit,
     )  # fmt: skip
-    return World(programs, salt, tx.now, members=_member_rows(tx, rows))
+    return World(programs, salt, tx.now, members=member_rows(tx, rows))
 
 
 async def _check_sources(connection: asyncpg.Connection, pairs: set[tuple[str, str]]) -> None:
@@ -60,7 +60,7 @@ async def _check_sources(connection: asyncpg.Connection, pairs: set[tuple[str, s
         raise Permanent(f"program {unknown['program_id']} has no source {unknown['source']}")
 
 
-async def _lock_identities(connection: asyncpg.Connection, keys: list[IdentityKey]) -> dict[IdentityKey, UUID]:
+async def lock_identities(connection: asyncpg.Connection, keys: list[IdentityKey]) -> dict[IdentityKey, UUID]:
     """Rows that are missing are made first, so that two batches with the same new person wait for each other."""
     columns = [[getattr(key, name) for key in keys] for name in ("program_id", "kind", "source", "value")]
     await connection.execute(
@@ -79,7 +79,7 @@ async def _lock_identities(connection: asyncpg.Connection, keys: list[IdentityKe
     return {IdentityKey(*row[:4]): row["member_id"] for row in rows if row["member_id"] is not None}
 
 
-async def _lock_orders(connection: asyncpg.Connection, keys: list[SourceKey]) -> dict[SourceKey, OrderRow]:
+async def lock_orders(connection: asyncpg.Connection, keys: list[SourceKey]) -> dict[SourceKey, OrderRow]:
     arrays = columns(keys)
     await connection.execute(
         """INSERT INTO orders (program_id, source, order_id)
@@ -93,21 +93,21 @@ async def _lock_orders(connection: asyncpg.Connection, keys: list[SourceKey]) ->
            ORDER BY o.program_id, o.source, o.order_id FOR UPDATE OF o""",
         *arrays,
     )
-    return {order.key: order for order in map(_order_row, rows)}
+    return {order.key: order for order in map(order_row, rows)}
 
 
-def _order_row(row: asyncpg.Record) -> OrderRow:
+def order_row(row: asyncpg.Record) -> OrderRow:
     state = EMPTY if row["state"] is None else OrderState.model_validate_json(row["state"])
     key = (row["program_id"], row["source"], row["order_id"])
     return OrderRow(key, row["member_id"], row["revision"], row["recorded_at"], state, state)
 
 
-async def _lock_members(tx: Transaction, ids: list[UUID]) -> dict[UUID, MemberRow]:
+async def lock_members(tx: Transaction, ids: list[UUID]) -> dict[UUID, MemberRow]:
     query = f"SELECT {_MEMBER} FROM members WHERE member_id = ANY($1::uuid[]) ORDER BY member_id FOR UPDATE"
-    return _member_rows(tx, await tx.connection.fetch(query, ids))
+    return member_rows(tx, await tx.connection.fetch(query, ids))
 
 
-def _member_rows(tx: Transaction, rows: list[asyncpg.Record]) -> dict[UUID, MemberRow]:
+def member_rows(tx: Transaction, rows: list[asyncpg.Record]) -> dict[UUID, MemberRow]:
     tx.mark_locked(row["member_id"] for row in rows)
     members = {}
     for row in rows:
@@ -130,23 +130,23 @@ async def save(tx: Transaction, world: World) -> None:
     # New members are nobody else's yet: their row is made by this transaction.
     tx.mark_locked(member.member_id for member in members)
     for member in members:
-        _publish_member(tx, world.salt, member)
+        publish_member(tx, world.salt, member)
     if members:
-        await _save_members(tx.connection, members)
+        await save_members(tx.connection, members)
     if world.claims:
-        await _save_claims(tx.connection, world.claims)
+        await save_claims(tx.connection, world.claims)
     orders = [order for _, order in sorted(world.orders.items()) if order.state != order.before]
     for order in orders:
         _publish_order(tx, order)
     if orders:
-        await _save_orders(tx.connection, orders)
+        await save_orders(tx.connection, orders)
     activities = [activity for _, activity in sorted(world.activities.items()) if activity.changed]
     publish_activities(tx, activities)
     if activities:
         await save_activities(tx.connection, activities)
 
 
-def _publish_member(tx: Transaction, salt: bytes, member: MemberRow) -> None:
+def publish_member(tx: Transaction, salt: bytes, member: MemberRow) -> None:
     assert member.state is not None
     assert member.recorded_at is not None
     assert member.cause is not None
@@ -187,7 +187,7 @@ def order_event(
     return OrderChangedV1.model_validate({**dict(facts), **known})
 
 
-async def _save_members(connection: asyncpg.Connection, members: list[MemberRow]) -> None:
+async def save_members(connection: asyncpg.Connection, members: list[MemberRow]) -> None:
     states = [member.state for member in members if member.state is not None]
     emails = [state.told["email"].value if "email" in state.told else None for state in states]
     await connection.execute(
@@ -211,7 +211,7 @@ async def _save_members(connection: asyncpg.Connection, members: list[MemberRow]
     )
 
 
-async def _save_claims(connection: asyncpg.Connection, claims: dict[IdentityKey, UUID]) -> None:
+async def save_claims(connection: asyncpg.Connection, claims: dict[IdentityKey, UUID]) -> None:
     keys = sorted(claims)
     await connection.execute(
         """UPDATE identities i SET member_id = n.member_id
@@ -223,7 +223,7 @@ async def _save_claims(connection: asyncpg.Connection, claims: dict[IdentityKey,
     )
 
 
-async def _save_orders(connection: asyncpg.Connection, orders: list[OrderRow]) -> None:
+async def save_orders(connection: asyncpg.Connection, orders: list[OrderRow]) -> None:
     await connection.execute(
         """UPDATE orders o SET member_id = n.member_id, revision = n.revision, recorded_at = n.recorded_at,
                state = n.state

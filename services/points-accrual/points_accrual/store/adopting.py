@@ -30,6 +30,16 @@ async def add_accounts(tx: Transaction, program_id: str, accounts: Iterable[Deci
     )  # fmt: skip
 
 
+async def heads(tx: Transaction, after: UUID | None, limit: int) -> list[UUID]:
+    """Accounts with a greater id that were not merged into others, in the order of ids."""
+    rows = await tx.connection.fetch(
+        "SELECT a.member_id FROM accounts a LEFT JOIN members m USING (member_id)"
+        " WHERE m.merged_into IS NULL AND ($1::uuid IS NULL OR a.member_id > $1) ORDER BY a.member_id LIMIT $2",
+        after, limit,
+    )  # fmt: skip
+    return [row["member_id"] for row in rows]
+
+
 async def lock_families(tx: Transaction, members: Iterable[UUID]) -> list[asyncpg.Record]:
     """These accounts and all that were merged into them, locked."""
     return await tx.connection.fetch(_FAMILIES, sorted(members))

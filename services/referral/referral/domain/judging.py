@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 from contracts.program import ProgramBook
+from contracts.referrals import ReferralConfirmedV1, ReferralEvent, ReferralRejectedV1, ReferralReversedV1
 
 from .members import Member, Referral, ReferralKey, Verdict
 from .orders import Flaw, Order, flaw
@@ -78,6 +79,30 @@ def announcement(known: Referral | None, verdict: Verdict) -> tuple[Kind, str | 
     if verdict == CONFIRMED:
         return "confirmed", None
     if known is not None and known.verdict == CONFIRMED:
+        return "reversed", _REVERSED.get(verdict.reason or "", "superseded")
+    return ("rejected", verdict.reason) if verdict.state == "rejected" else None
+
+
+def verdict_of(event: ReferralEvent) -> Verdict:
+    """What was announced, as a verdict; of a reversal one that says the same."""
+    match event:
+        case ReferralConfirmedV1():
+            return CONFIRMED
+        case ReferralRejectedV1(reason=reason):
+            return Verdict("rejected", reason)
+        case ReferralReversedV1(reason="self_email" | "self_fingerprint" as reason):
+            return Verdict("rejected", reason)
+        case ReferralReversedV1(reason=reason):
+            return Verdict("unqualified", reason)
+    raise TypeError(f"{type(event).__name__} tells no verdict")
+
+
+def last_told(referral: Referral) -> tuple[Kind, str | None] | None:
+    """What a referral was announced as last; None when that was of no consequence."""
+    verdict = referral.verdict
+    if verdict == CONFIRMED:
+        return "confirmed", None
+    if referral.version > 1:
         return "reversed", _REVERSED.get(verdict.reason or "", "superseded")
     return ("rejected", verdict.reason) if verdict.state == "rejected" else None
 

@@ -53,6 +53,8 @@ class Member:
     code_assigned_at: datetime | None = None
     program_version: int = 0
     """The version of the program that they were last looked at under; 0: none yet."""
+    adopted_at: datetime | None = None
+    """When a referral of theirs was taken over after a restore, until all has been read again."""
     orders: dict[OrderKey, Order] = field(default_factory=dict)
     referrals: dict[ReferralKey, Referral] = field(default_factory=dict)
     changed: bool = False

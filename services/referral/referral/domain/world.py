@@ -81,7 +81,9 @@ class World:
         self._judge_around(member, When(event.updated_at, event.recorded_at))
 
     def revisit(self, member: Member) -> None:
-        """Look at a member under a new version of the program."""
+        """Look at a member under a new version of the program, or when all was read again after a restore."""
+        if member.adopted_at is not None:
+            member.adopted_at, member.changed = None, True
         self.look_at(member)
         self._judge_around(member, When(self.now, self.now))
 
@@ -119,6 +121,8 @@ class World:
             self._judge(self.members[member_id], when)
 
     def _judge(self, friend: Member, when: When) -> None:
+        if friend.adopted_at is not None:
+            return  # It was judged by more than has been read again.
         if not friend.referrals and not any(order.codes for order in friend.orders.values()):
             return
         verdicts = judge(friend, lambda code: self._owner(friend.program_id, code), self.programs)
@@ -130,7 +134,7 @@ class World:
             referral = _changed(friend, key, verdict, known, when, told=news is not None)
             friend.keep(referral)
             if news is not None:
-                self.announced += _announcements(friend, referral, *news, when)
+                self.announced += announcements(friend, referral, *news, when)
 
     def _owner(self, program_id: str, code: str) -> Member | None:
         member_id = self.owners.get((program_id, code))
@@ -158,7 +162,7 @@ def _changed(
     )
 
 
-def _announcements(
+def announcements(
     friend: Member, referral: Referral, kind: Kind, reason: str | None, when: When
 ) -> list[ReferralEvent]:
     """What both parties are told; of a rejection only the friend."""

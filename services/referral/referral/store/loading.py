@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 import asyncpg
@@ -17,7 +18,7 @@ from ..domain.members import Member, Referral, ReferralKey, Verdict
 from ..domain.orders import Order
 from ..domain.world import World
 
-_MEMBER = "member_id, program_id, version, status, email, code, code_assigned_at, program_version"
+_MEMBER = "member_id, program_id, version, status, email, code, code_assigned_at, program_version, adopted_at"
 _ORDER = (
     "source, order_id, revision, placed_at, payment, cancelled, test, currency, net_minor, codes, email, address, card"
 )
@@ -60,7 +61,9 @@ async def load(tx: Transaction, programs: ProgramBook, messages: list[Message]) 
     ids = sorted(firsts)
     await tx.connection.execute(
         """INSERT INTO members (member_id, program_id, partition)
-           SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[]) ON CONFLICT DO NOTHING""",
+           SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[])
+           ON CONFLICT (member_id) DO UPDATE SET partition = excluded.partition
+               WHERE members.partition <> excluded.partition""",
         ids,
         [firsts[member_id].data.program_id for member_id in ids],
         [firsts[member_id].partition for member_id in ids],
@@ -69,19 +72,25 @@ async def load(tx: Transaction, programs: ProgramBook, messages: list[Message]) 
 
 
 async def load_unseen(
-    tx: Transaction, programs: ProgramBook, partition: int, *, limit: int
+    tx: Transaction, programs: ProgramBook, partition: int, horizon: datetime, *, limit: int
 ) -> tuple[World, list[Member]]:
-    """Members of a partition last looked at under an older version of their program than the one in force."""
+    """Members of a partition last looked at under an older version of their program than the one in force.
+
+    And those adopted after a restore for whom all has been read again.
+    """
     names = sorted({event.program_id for event in programs})
     in_force = [program for name in names if (program := programs.in_force(name, tx.now)) is not None]
     rows = await tx.connection.fetch(
         """SELECT m.member_id FROM unnest($2::text[], $3::int[]) p(program_id, version)
                JOIN members m ON m.program_id = p.program_id AND m.program_version < p.version
-           WHERE m.partition = $1 LIMIT $4""",
+           WHERE m.partition = $1
+           UNION SELECT member_id FROM members WHERE partition = $1 AND adopted_at <= $5
+           LIMIT $4""",
         partition,
         [program.id for program in in_force],
         [program.version for program in in_force],
         limit,
+        horizon,
     )
     ids = sorted(row["member_id"] for row in rows)
     world = await _load(tx, programs, _read_batch(ids, []))

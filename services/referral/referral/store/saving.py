@@ -27,9 +27,11 @@ async def save(tx: Transaction, world: World) -> None:
 async def _save_members(tx: Transaction, changed: list[Member]) -> None:
     await tx.connection.execute(
         """UPDATE members m SET version = n.version, status = n.status, email = n.email, code = n.code,
-               code_assigned_at = n.code_assigned_at, program_version = n.program_version
-           FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::int[])
-               n (member_id, version, status, email, code, code_assigned_at, program_version)
+               code_assigned_at = n.code_assigned_at, program_version = n.program_version,
+               adopted_at = n.adopted_at
+           FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::int[],
+               $8::timestamptz[])
+               n (member_id, version, status, email, code, code_assigned_at, program_version, adopted_at)
            WHERE m.member_id = n.member_id""",
         [one.member_id for one in changed],
         [one.version for one in changed],
@@ -38,6 +40,7 @@ async def _save_members(tx: Transaction, changed: list[Member]) -> None:
         [one.code for one in changed],
         [one.code_assigned_at for one in changed],
         [one.program_version for one in changed],
+        [one.adopted_at for one in changed],
     )
 
 

@@ -34,6 +34,8 @@ class Member:
     """The tier last announced; None is the lowest, never left so far."""
     evaluated_at: datetime | None = None
     next_change_at: datetime | None = None
+    adopted_at: datetime | None = None
+    """When the standing was taken over after a restore, until it is held against the facts."""
     facts: dict[str, Fact] = field(default_factory=dict)
     coupons: dict[UUID, Coupon] = field(default_factory=dict)
     changed: bool = False
@@ -57,6 +59,17 @@ class Member:
         if coupon == known:
             return False
         self.coupons[coupon_id] = self.changed_coupons[coupon_id] = coupon
+        return True
+
+    def adopt(self, event: StandingChangedV1, program_version: int, now: datetime) -> bool:
+        """Take over what was announced. Returns whether it was news."""
+        if event.version <= self.version:
+            return False
+        held = held_after(event.intervals, event.recorded_at)
+        self.version, self.intervals, self.memberships = event.version, event.intervals, event.memberships
+        self.tier_id, self.evaluated_at = held.tier_id if held else None, event.recorded_at
+        self.next_change_at = next_change_after(event.intervals, event.recorded_at)
+        self.program_version, self.adopted_at, self.changed = program_version, now, True
         return True
 
     def reassess(

@@ -14,16 +14,16 @@ from contracts.program import ProgramBook
 from contracts.tiers import MembershipInterval, StandingChangedV1, StandingInterval
 from shared.transaction import Cause, Message, Transaction
 
-from .domain.member import Member
-from .domain.membership import Coupon, Issue, Return
-from .domain.standing import Fact
+from ..domain.member import Member
+from ..domain.membership import Coupon, Issue, Return
+from ..domain.standing import Fact
 
 _INTERVALS = TypeAdapter(tuple[StandingInterval, ...])
 _STEPS = TypeAdapter(tuple[BaseStep, ...])
 _MEMBERSHIPS = TypeAdapter(tuple[MembershipInterval, ...])
 _MEMBER = (
     "member_id, program_id, partition, profile_version, status, program_version, version, intervals, memberships,"
-    " tier_id, evaluated_at, next_change_at"
+    " tier_id, evaluated_at, next_change_at, adopted_at"
 )
 
 
@@ -59,16 +59,23 @@ async def load(tx: Transaction, programs: ProgramBook, batch: list[Message]) -> 
 
 
 async def load_due(tx: Transaction, programs: ProgramBook, partition: int, horizon: datetime, *, limit: int) -> World:
-    """Members whose tier changes by `horizon`, and those last held against an older version of their program."""
+    """Members whose tier changes by `horizon`, and those last held against an older version of their program.
+
+    Of members who were adopted after a restore only those for whom all has been read again.
+    """
     in_force = {name: programs.in_force(name, tx.now) for name in sorted({event.program_id for event in programs})}
     versions = [program for program in in_force.values() if program is not None]
     rows = await tx.connection.fetch(
-        """(SELECT m.member_id FROM unnest($3::text[]) p(program_id) JOIN members m USING (program_id)
-            WHERE m.partition = $1 AND m.next_change_at <= $2 LIMIT $5)
-           UNION
-           (SELECT m.member_id FROM unnest($3::text[], $4::int[]) p(program_id, version)
-                JOIN members m ON m.program_id = p.program_id AND m.program_version < p.version
-            WHERE m.partition = $1 LIMIT $5)
+        """SELECT member_id FROM (
+               (SELECT m.member_id FROM unnest($3::text[]) p(program_id) JOIN members m USING (program_id)
+                WHERE m.partition = $1 AND m.adopted_at <= $2 LIMIT $5)
+               UNION
+               (SELECT m.member_id FROM unnest($3::text[]) p(program_id) JOIN members m USING (program_id)
+                WHERE m.partition = $1 AND m.next_change_at <= $2 AND m.adopted_at IS NULL LIMIT $5)
+               UNION
+               (SELECT m.member_id FROM unnest($3::text[], $4::int[]) p(program_id, version)
+                    JOIN members m ON m.program_id = p.program_id AND m.program_version < p.version
+                WHERE m.partition = $1 AND m.adopted_at IS NULL LIMIT $5)) due
            LIMIT $5""",
         partition,
         horizon,
@@ -139,7 +146,7 @@ async def save(tx: Transaction, world: World) -> None:
     if coupons:
         await _save_coupons(tx, coupons)
     if world.announced:
-        await _save_changes(tx, [(event, member.program_version) for event, member, _ in world.announced])
+        await save_changes(tx, [(event, member.program_version) for event, member, _ in world.announced])
     for event, _, cause in world.announced:
         event_id = derived_id(event.occurred_at, event.TYPE, event.member_id, event.version)
         tx.publish(event, id=event_id, time=event.occurred_at, cause=cause)
@@ -150,11 +157,11 @@ async def _save_members(tx: Transaction, changed: list[Member]) -> None:
         """UPDATE members m SET profile_version = n.profile_version, status = n.status,
                program_version = n.program_version, version = n.version, intervals = n.intervals::jsonb,
                memberships = n.memberships::jsonb, tier_id = n.tier_id,
-               evaluated_at = n.evaluated_at, next_change_at = n.next_change_at
+               evaluated_at = n.evaluated_at, next_change_at = n.next_change_at, adopted_at = n.adopted_at
            FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::int[], $5::bigint[], $6::text[], $7::text[],
-               $8::text[], $9::timestamptz[], $10::timestamptz[])
+               $8::text[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[])
                n (member_id, profile_version, status, program_version, version, intervals, memberships, tier_id,
-                  evaluated_at, next_change_at)
+                  evaluated_at, next_change_at, adopted_at)
            WHERE m.member_id = n.member_id""",
         [one.member_id for one in changed],
         [one.profile_version for one in changed],
@@ -166,6 +173,7 @@ async def _save_members(tx: Transaction, changed: list[Member]) -> None:
         [one.tier_id for one in changed],
         [one.evaluated_at for one in changed],
         [one.next_change_at for one in changed],
+        [one.adopted_at for one in changed],
     )
 
 
@@ -207,7 +215,8 @@ async def _save_coupons(tx: Transaction, coupons: list[tuple[Member, Coupon]]) -
     )
 
 
-async def _save_changes(tx: Transaction, changes: list[tuple[StandingChangedV1, int]]) -> None:
+async def save_changes(tx: Transaction, changes: list[tuple[StandingChangedV1, int]]) -> None:
+    """Keep what was announced, each with the version of the program that it was held against."""
     await tx.connection.execute(
         """INSERT INTO standing_changes (member_id, version, program_version, change, from_tier_id, to_tier_id,
                tier_points, occurred_at, recorded_at)
