@@ -32,7 +32,6 @@ EXACT = {
     ),
     INGEST: (
         "SELECT kind, source, value, member_id FROM identities WHERE kind = 'customer'",
-        "SELECT kind, source, value, member_id FROM identities WHERE kind = 'email' and member_id is not null",
         "SELECT member_id, version, contact_version, status, enrolled_at, email FROM members",
         "SELECT program_id, source, order_id, member_id, revision, recorded_at FROM orders",
     ),
