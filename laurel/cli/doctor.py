@@ -11,11 +11,12 @@ import httpx
 import typer
 from rich.text import Text
 
+from contracts.topics import INGEST
 from laurel import installation, topics
 from laurel.installation import Failure
 from laurel.services import SERVICES, Entry
-from shared import backlog, offsets
-from shared.admin import apply_topics, bounds
+from shared import backlog, learning, offsets
+from shared.admin import apply_topics, bounds, cluster
 from shared.db import MIGRATIONS, missing_migrations
 
 from . import say
@@ -23,6 +24,8 @@ from . import say
 LAG_MAX = 10_000
 OUTBOX_SECONDS_MAX = 30.0
 CLOCK_SECONDS_MAX = 5.0
+STOPPED_NAMED = 3
+EDGE_LOSES = "Raw deliveries that came after the backup are on no topic: what the archive of its log has not is lost."
 
 
 @dataclass
@@ -92,6 +95,7 @@ async def _service(entry: Entry, *, kafka_there: bool) -> Finding:
             return finding
         await _database(entry, finding, connection)
         if kafka_there:
+            await _restored(entry, finding, connection)
             await _lag(entry, finding, await offsets.show(connection))
     finally:
         await connection.close(timeout=5)
@@ -138,6 +142,22 @@ async def _database(entry: Entry, finding: Finding, connection: asyncpg.Connecti
         finding.faults.append(f"Its database's clock and ours are {apart:.0f} s apart: set both by NTP.")
 
 
+async def _restored(entry: Entry, finding: Finding, connection: asyncpg.Connection) -> None:
+    """Whether Kafka has what the service published and its database does not know."""
+    address = installation.kafka()
+    try:
+        lost = await learning.unknown(connection, address, entry.name, await cluster(address))
+    except ConnectionError:
+        return  # A topic is missing, which is told of Kafka.
+    if lost:
+        records = ", ".join(f"{count} records of {topic}" for topic, count in lost.items())
+        finding.faults.append(
+            f"Its database was restored from a backup: it does not know {records}, which it had published. Start "
+            "the service: it reads them back before it does anything else, and then its inputs again. "
+            + (EDGE_LOSES if entry.name == INGEST else "Nothing has to be done by hand.")
+        )
+
+
 async def _lag(entry: Entry, finding: Finding, rows: Sequence[asyncpg.Record]) -> None:
     there = await bounds(installation.kafka(), [(row["topic"], row["partition"]) for row in rows])
     lag = 0
@@ -148,11 +168,17 @@ async def _lag(entry: Entry, finding: Finding, rows: Sequence[asyncpg.Record]) -
             finding.faults.append(f"{name} is gone from Kafka: restore the topic, or run `laurel topics apply`.")
             continue
         lag += max(0, found[1] - row["position"])
-        if row["stopped_why"]:
-            finding.faults.append(
-                f"{name} is stopped: {row['stopped_why']}. Bring the records back, or go on without them by "
-                f"`laurel offsets accept {entry.name} {name}`."
-            )
+    stopped = {f"{row['topic']}-{row['partition']}": row["stopped_why"] for row in rows if row["stopped_why"]}
+    for name, why in list(stopped.items())[: STOPPED_NAMED if len(stopped) <= STOPPED_NAMED else 1]:
+        finding.faults.append(
+            f"{name} is stopped: {why}. Bring the records back, or go on without them by "
+            f"`laurel offsets accept {entry.name} {name}`."
+        )
+    if len(stopped) > STOPPED_NAMED:
+        finding.faults.append(
+            f"So are {len(stopped) - 1} more. If Kafka's data was lost: `laurel republish` sends again what is known, "
+            f"then `laurel offsets accept {entry.name} --all`."
+        )
     if rows:
         finding.facts.append(f"lag {lag}")
     if lag > LAG_MAX:

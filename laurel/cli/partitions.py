@@ -1,5 +1,6 @@
 """`laurel offsets` and `laurel breaker`: where a service stands in its topics, and how it goes on after it stopped."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import asyncpg
@@ -17,6 +18,7 @@ from . import say
 offsets_app = typer.Typer(help="Where a service stands in its topics.", no_args_is_help=True)
 breaker_app = typer.Typer(help="The breaker, which stops a service that fails too often.", no_args_is_help=True)
 
+Bounds = Mapping[tuple[str, int], tuple[int, int]]
 Service = Annotated[str, typer.Argument(help="Such as points-accrual.")]
 
 
@@ -51,35 +53,57 @@ def show(service: Service) -> None:
 
 def accept(
     service: Service,
-    partition: Annotated[str, typer.Argument(help="Such as loyalty.orders.v1-3.")],
+    partition: Annotated[str | None, typer.Argument(help="Such as loyalty.orders.v1-3.", show_default=False)] = None,
     to: Annotated[str, typer.Option(help="earliest, latest, or an offset.")] = "earliest",
+    every: Annotated[bool, typer.Option("--all", help="All that are stopped, as after Kafka's data was lost.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Let a stopped partition go on, after you have understood what is missing; what lies before is given up."""
     entry = installation.entry_of(service)
+    if (partition is None) is not every:
+        raise Failure("Name a partition, such as loyalty.orders.v1-3, or say --all.")
+    stored = {(row["topic"], row["partition"]): row for row in say.run(say.with_database(entry, offsets.show))}
+    wanted = [_named(partition)] if partition else [key for key, row in stored.items() if row["stopped_why"]]
+    kafka = installation.kafka()
+    there = say.run(bounds(kafka, wanted)) if wanted else {}
+    positions = {key: _position(to, *_found(key, there, stored, service)) for key in wanted}
+    if not positions:
+        say.out.print(f"No partition of {service} is stopped.")
+        return
+    where = ", ".join(f"{position} of {topic}-{number}" for (topic, number), position in positions.items())
+    if not yes and not typer.confirm(f"{service} goes on at {where}?"):
+        return
+    cluster_id = say.run(cluster(kafka))
+
+    async def work(connection: asyncpg.Connection) -> None:
+        for (topic, number), position in positions.items():
+            item = partition_of(topic, number)
+            before = await offsets.accept(connection, item, position=position, cluster_id=cluster_id, actor=say.actor())
+            say.out.print(f"{topic}-{number}: {before.position} → {position}.")
+
+    say.run(say.with_database(entry, work))
+    say.out.print("The service goes on within a few seconds.")
+
+
+def _named(partition: str) -> tuple[str, int]:
     topic, _, number = partition.rpartition("-")
     if not topic or not number.isdigit():
         raise Failure(f"{partition!r} is no partition; write it as loyalty.orders.v1-3.")
-    kafka = installation.kafka()
-    found = say.run(bounds(kafka, [(topic, int(number))])).get((topic, int(number)))
-    if found is None:
-        raise Failure(f"Kafka has no partition {partition}.")
-    position = _position(to, *found)
-    stored = {(row["topic"], row["partition"]): row for row in say.run(say.with_database(entry, offsets.show))}
-    row = stored.get((topic, int(number)))
-    if row is None:
-        raise Failure(f"{service} has no stored offset of {partition}; `laurel offsets show {service}` lists them.")
-    if row["stopped_why"] is None:
-        raise Failure(f"{partition} of {service} is not stopped; moving it would lose or repeat events.")
-    if not yes and not typer.confirm(f"{service} goes on at {position} of {partition}?"):
-        return
-    item, cluster_id = partition_of(topic, int(number)), say.run(cluster(kafka))
+    return topic, int(number)
 
-    async def work(connection: asyncpg.Connection) -> offsets.Stored:
-        return await offsets.accept(connection, item, position=position, cluster_id=cluster_id, actor=say.actor())
 
-    before = say.run(say.with_database(entry, work))
-    say.out.print(f"{partition}: {before.position} → {position}. The service goes on within a few seconds.")
+def _found(
+    key: tuple[str, int], there: Bounds, stored: Mapping[tuple[str, int], asyncpg.Record], service: str
+) -> tuple[int, int]:
+    """The bounds of a partition that is stopped. Raises Failure for any other."""
+    name = f"{key[0]}-{key[1]}"
+    if key not in there:
+        raise Failure(f"Kafka has no partition {name}.")
+    if key not in stored:
+        raise Failure(f"{service} has no stored offset of {name}; `laurel offsets show {service}` lists them.")
+    if stored[key]["stopped_why"] is None:
+        raise Failure(f"{name} of {service} is not stopped; moving it would lose or repeat events.")
+    return there[key]
 
 
 def _position(to: str, begin: int, end: int) -> int:

@@ -1,9 +1,11 @@
 """A running Laurel with backups of its databases, and what an operator does to it, by the tools that operators have."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import httpx
 import psycopg
 from psycopg import sql
 
-from contracts.topics import POINTS
+from contracts.topics import INGEST, POINTS
 from laurel.embedded.postgres_home import ENVIRONMENT, program
 from laurel.installation import State, token
 from laurel.services import SERVICES
@@ -28,6 +30,8 @@ class Drill:
     def __init__(self, stack: Stack, folder: Path) -> None:
         self.stack, self.folder = stack, folder
         folder.mkdir(exist_ok=True)
+        self.seconds: list[tuple[str, float]] = []
+        """How long each step took."""
         for name, entry in SERVICES.items():
             (folder / f"{entry.database}.dsn").write_text(self.state.databases[name])
 
@@ -53,11 +57,18 @@ class Drill:
         """Put a service's database back to its backup; the service must stand. Returns the seconds it took."""
         began = time.monotonic()
         database = sql.Identifier(SERVICES[name].database)
-        with psycopg.connect(self.stack.superuser(), autocommit=True) as connection:
+        with psycopg.connect(self.stack.servers.postgres.dsn(), autocommit=True) as connection:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))
-        self.stack.create_database(name)
+        self.stack.servers.postgres.create_database(SERVICES[name].database)
         _finish(_start("pg_restore", f"--dbname={self.state.databases[name]}", str(self._backup(name))))
         return time.monotonic() - began
+
+    def lose_kafka(self) -> None:
+        """Kafka's data is gone; an empty one takes its place."""
+        kafka = self.stack.servers.kafka
+        kafka.kill()
+        shutil.rmtree(kafka.data_dir)
+        kafka.start()
 
     def stop(self, *names: str) -> None:
         """Stop services."""
@@ -71,6 +82,26 @@ class Drill:
         for name in names:
             self.stack.supervisor.resume(name)
 
+    def wait_sent(self, name: str) -> None:
+        """Wait until Kafka has all that a service had to tell."""
+        self._wait(lambda: self.rows(name, "SELECT 1 FROM outbox LIMIT 1") == [], f"{name} has told all")
+        if name == INGEST:
+            question = "SELECT 1 FROM deliveries WHERE status = 'received' LIMIT 1"
+            self._wait(lambda: self.rows(name, question) == [], "all deliveries are read")
+            self._wait(lambda: self.rows(name, "SELECT 1 FROM outbox LIMIT 1") == [], f"{name} has told all")
+
+    def wait_stopped(self, names: Sequence[str]) -> None:
+        """Wait until services have seen that this is another Kafka."""
+        question = "SELECT 1 FROM consumer_offsets WHERE stopped_why IS NULL LIMIT 1"
+        for name in names:
+            self._wait(lambda name=name: self.rows(name, question) == [], f"{name} stands still")  # type: ignore[misc]
+
+    def _wait(self, until: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + QUIET_SECONDS_MAX
+        while not until():
+            assert time.monotonic() < deadline, f"not after {QUIET_SECONDS_MAX:.0f} s: {what}"
+            time.sleep(0.2)
+
     def laurel(self, *words: str, wanted: int = 0) -> str:
         """What a command says; its exit code must be as wanted."""
         said = {
@@ -79,10 +110,12 @@ class Drill:
             "LAUREL_KEYS_DIR": str(self.state.keys),
         }
         said |= {f"LAUREL_{SERVICES[name].package.upper()}_URL": url for name, url in self.state.urls.items()}
+        began = time.monotonic()
         done = subprocess.run(
             [sys.executable, "-m", "laurel", *words], env={**os.environ, **said}, capture_output=True, text=True,
             timeout=60, check=False,
         )  # fmt: skip
+        self.seconds.append((" ".join(words), time.monotonic() - began))
         assert done.returncode == wanted, f"laurel {' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout
 

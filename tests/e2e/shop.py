@@ -5,6 +5,7 @@ import itertools
 import json
 import random
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -68,6 +69,15 @@ class Shop:
             await asyncio.gather(*(self._redeem(who) for who in redeemers(self._author.story, buyers, self._now)))
             shared = {who.number: code for who, code in zip(advocates, codes, strict=True)}
             await self._send(self._author.second_act(shared))
+
+    async def sell_more(self, count: int) -> None:
+        """Some orders that no act has, of people who are known."""
+        async with self._http:
+            orders = [item for item in self._author.first_act() if item.topic.startswith("orders") and not item.forged]
+            await self._send(
+                replace(item, body=item.body.replace(b"58000000", b"59000000"), webhook_id=f"more-{item.webhook_id}")
+                for item in orders[:count]
+            )
 
     def _buyer(self, delivery: Delivery) -> Person:
         """Orders and customers name the address; refunds only the order."""

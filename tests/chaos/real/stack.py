@@ -45,7 +45,7 @@ class ChaosStack(Stack):
         self._kafka_inner = free_port()
         if self.proxy is not None:
             broker, controller = free_port(), free_port()
-            self._servers.kafka = EmbeddedKafka(
+            self.servers.kafka = EmbeddedKafka(
                 self.home / "kafka", port=broker, controller_port=controller,
                 settings=_listeners(broker, controller, self._kafka_inner, self.kafka_proxied),
             )  # fmt: skip
@@ -55,12 +55,12 @@ class ChaosStack(Stack):
     @property
     def kafka(self) -> EmbeddedKafka:
         """The broker."""
-        return self._servers.kafka
+        return self.servers.kafka
 
     @property
     def postgres(self) -> EmbeddedPostgres:
         """The database server."""
-        return self._servers.postgres
+        return self.servers.postgres
 
     def pid(self, service: str) -> int:
         """The process of a service; waits for it while the supervisor starts it again."""
