@@ -1,5 +1,6 @@
 """`laurel doctor`: what is reachable, migrated, lagging or stuck, and what to do about it."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -57,7 +58,7 @@ def doctor() -> None:
 async def examine() -> list[Finding]:
     """Kafka first, then each service."""
     kafka = await _kafka()
-    services = [await _service(entry, kafka_there=not kafka.faults) for entry in SERVICES.values()]
+    services = await asyncio.gather(*(_service(entry, kafka_there=not kafka.faults) for entry in SERVICES.values()))
     return [kafka, *services]
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,11 @@ class Drill:
         self.seconds.append((" ".join(words), time.monotonic() - began))
         assert done.returncode == wanted, f"laurel {' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout
+
+    def each(self, group: str, command: str, *words: str) -> None:
+        """The same command for every service."""
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(lambda name: self.laurel(group, command, name, *words), SERVICES))
 
     def rows(self, name: str, question: str) -> list[tuple[Any, ...]]:
         """What a service's database says."""
