@@ -1,19 +1,24 @@
 """The outbox: events wait here, committed with their state, until one relay has them acknowledged by Kafka."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 
 import asyncpg
 import orjson
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
+from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from .db import is_transient, pause_seconds, server_settings
 from .log import log
 from .settings import Settings
 
 _DROP_SECONDS = 2.0
+_PARTITIONER = DefaultPartitioner()
 _LEADER_LOCK = 0x6C61_7572
 """Key of the advisory lock that makes one relay the leader of its database."""
 
@@ -45,6 +50,48 @@ async def insert(connection: asyncpg.Connection, rows: list[Row]) -> None:
         columns=["topic", "key", "value", "headers"],
         records=[(row.topic, row.key, row.value, pack_headers(row.headers)) for row in rows],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Records of one partition, in the order of their rows."""
+
+    topic: str
+    partition: int
+    records: BatchBuilder
+    ids: list[int]
+
+
+async def _batches(producer: AIOKafkaProducer, rows: Sequence[asyncpg.Record]) -> list[_Batch]:
+    """The rows by partition: the producer takes a batch at a third of what its records would cost one by one."""
+    batches: list[_Batch] = []
+    last: dict[tuple[str, int], _Batch] = {}
+    counts = {topic: len(await producer.partitions_for(topic)) for topic in {row["topic"] for row in rows}}
+    for row in rows:
+        place = row["topic"], _partition_of(row["key"], counts[row["topic"]])
+        batch = last.get(place)
+        if batch is None or not _append(batch, row):
+            batch = last[place] = _Batch(*place, producer.create_batch(), [])
+            batches.append(batch)
+            # The first record is taken whatever its size.
+            _append(batch, row)
+    return batches
+
+
+def _append(batch: _Batch, row: asyncpg.Record) -> bool:
+    """Add a row's record, if there is room."""
+    headers = unpack_headers(row["headers"])
+    if batch.records.append(timestamp=None, key=row["key"], value=row["value"], headers=headers) is None:
+        return False
+    batch.ids.append(row["id"])
+    return True
+
+
+@lru_cache(maxsize=16_384)
+def _partition_of(key: bytes, partitions: int) -> int:
+    """Where all clients of Kafka put a key by default. Hashing it in Python takes as long as the rest of a record."""
+    number: int = _PARTITIONER(key, range(partitions), ())
+    return number
 
 
 class Relay:
@@ -132,23 +179,20 @@ class Relay:
         if not rows:
             return False
         producer = await self._connected_producer()
-        # `send` one after the other keeps the order; its futures are awaited together. No timeout, no second
-        # send here: an idempotent producer keeps trying, and a resend beside it could double a record.
-        futures = [
-            await producer.send(row["topic"], row["value"], row["key"], headers=unpack_headers(row["headers"]))
-            for row in rows
+        batches = await _batches(producer, rows)
+        # Sent one after the other, which keeps the order, and awaited together. No timeout, no second send here:
+        # an idempotent producer keeps trying, and a resend beside it could double a record.
+        futures = [await producer.send_batch(item.records, item.topic, partition=item.partition) for item in batches]
+        await asyncio.wait(futures)
+        failed = [
+            (item.ids[0], error) for item, done in zip(batches, futures, strict=True) if (error := done.exception())
         ]
-        results = await asyncio.gather(*futures, return_exceptions=True)
-        sent = [row["id"] for row, result in zip(rows, results, strict=True) if not isinstance(result, BaseException)]
-        failed = [result for result in results if isinstance(result, BaseException)]
-        if failed:
-            # Later rows may have been acknowledged; deleting them would turn the order round on the retry.
-            first = next(i for i, result in enumerate(results) if isinstance(result, BaseException))
-            sent = [row["id"] for row in rows[:first]]
+        # Rows behind a failure may have been acknowledged; deleting them would turn the order round on the retry.
+        sent = [row["id"] for row in rows if not failed or row["id"] < min(failed)[0]]
         if sent:
             await connection.execute("DELETE FROM outbox WHERE id = ANY($1::bigint[])", sent)
         if failed:
-            raise failed[0]
+            raise failed[0][1]
         return True
 
     async def _connected_producer(self) -> AIOKafkaProducer:
