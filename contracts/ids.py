@@ -4,6 +4,11 @@ import hashlib
 from datetime import datetime
 from uuid import UUID
 
+_MARKS = 0x8 << 76 | 0x2 << 62
+"""Version 8, and the variant of the RFC."""
+_DRAWN = (1 << 80) - 1 & ~(0xF << 76 | 0x3 << 62)
+"""The bits that the hash fills."""
+
 
 def derived_id(at: datetime, *facts: object) -> UUID:
     """The UUIDv8 (RFC 9562, section 5.8) of `facts`: 48 bits of `at` in milliseconds, the rest a SHA-256 of the facts.
@@ -11,8 +16,5 @@ def derived_id(at: datetime, *facts: object) -> UUID:
     Time order keeps large indexes fast; the hash makes the id a function of what it names.
     """
     milliseconds = int(at.timestamp() * 1000) & (2**48 - 1)
-    digest = hashlib.sha256("\x1f".join(str(fact) for fact in facts).encode()).digest()
-    value = (milliseconds << 80) | int.from_bytes(digest[:10], "big")
-    value = (value & ~(0xF << 76)) | (0x8 << 76)
-    value = (value & ~(0x3 << 62)) | (0x2 << 62)
-    return UUID(int=value)
+    digest = hashlib.sha256("\x1f".join(map(str, facts)).encode()).digest()
+    return UUID(int=milliseconds << 80 | int.from_bytes(digest[:10]) & _DRAWN | _MARKS)

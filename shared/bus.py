@@ -60,7 +60,7 @@ class Shell(Assignment):
     async def handle(self, records: Sequence[ConsumerRecord]) -> None:
         """Bring a batch to its end: applied, set aside, or no longer ours. Never raises but for cancellation."""
         self.busy, self.moved_at = True, time.monotonic()
-        # All that a batch makes lives until its end: a collection on the way finds no garbage, in a quarter of the time
+        # What a batch makes lives until its end: collecting on the way finds nothing, and took a quarter of the time.
         gc.disable()
         decoded = [decode(record, self._handled, self._ignored) for record in records]
         decoded.sort(key=lambda item: (self._rank[item.record.topic], item.record.partition, item.record.offset))

@@ -1,14 +1,17 @@
 """The outbox: events wait here, committed with their state, until one relay has them acknowledged by Kafka."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 
 import asyncpg
 import orjson
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
+from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from . import published
 from .db import is_transient, pause_seconds, server_settings
@@ -16,6 +19,7 @@ from .log import log
 from .settings import Settings
 
 _DROP_SECONDS = 2.0
+_PARTITIONER = DefaultPartitioner()
 _LEADER_LOCK = 0x6C61_7572
 """Key of the advisory lock that makes one relay the leader of its database."""
 
@@ -49,6 +53,48 @@ async def insert(connection: asyncpg.Connection, rows: list[Row]) -> None:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Records of one partition, in the order of their rows."""
+
+    topic: str
+    partition: int
+    records: BatchBuilder
+    ids: list[int]
+
+
+async def _batches(producer: AIOKafkaProducer, rows: Sequence[asyncpg.Record]) -> list[_Batch]:
+    """The rows by partition: the producer takes a batch at a third of what its records would cost one by one."""
+    batches: list[_Batch] = []
+    last: dict[tuple[str, int], _Batch] = {}
+    counts = {topic: len(await producer.partitions_for(topic)) for topic in {row["topic"] for row in rows}}
+    for row in rows:
+        place = row["topic"], _partition_of(row["key"], counts[row["topic"]])
+        batch = last.get(place)
+        if batch is None or not _append(batch, row):
+            batch = last[place] = _Batch(*place, producer.create_batch(), [])
+            batches.append(batch)
+            # The first record is taken whatever its size.
+            _append(batch, row)
+    return batches
+
+
+def _append(batch: _Batch, row: asyncpg.Record) -> bool:
+    """Add a row's record, if there is room."""
+    headers = unpack_headers(row["headers"])
+    if batch.records.append(timestamp=None, key=row["key"], value=row["value"], headers=headers) is None:
+        return False
+    batch.ids.append(row["id"])
+    return True
+
+
+@lru_cache(maxsize=16_384)
+def _partition_of(key: bytes, partitions: int) -> int:
+    """Where all clients of Kafka put a key by default. Hashing it in Python takes as long as the rest of a record."""
+    number: int = _PARTITIONER(key, range(partitions), ())
+    return number
+
+
 class Relay:
     """Sends what is in the outbox, in order, and deletes what Kafka has acknowledged.
 
@@ -66,7 +112,7 @@ class Relay:
         """`check` is called by a new leader before it sends. Raises `published.Restored`, which ends the relay."""
         self._settings = settings
         self._name = name
-        self._ask_cluster_id, self._check = cluster_id, check
+        self._ask_cluster_id, self.check = cluster_id, check
         self._cluster_id = ""
         self._producer: AIOKafkaProducer | None = None
         self.wake = asyncio.Event()
@@ -119,7 +165,7 @@ class Relay:
             while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LEADER_LOCK):
                 if await _stopped(stopping, 1.0):
                     return
-            await self._check()
+            await self.check()
             self.leading = True
             while not stopping.is_set():
                 if not await self._send_some(connection):
@@ -146,20 +192,24 @@ class Relay:
         if not rows:
             return False
         producer = await self._connected_producer()
-        # `send` one after the other keeps the order; its futures are awaited together. No timeout, no second
-        # send here: an idempotent producer keeps trying, and a resend beside it could double a record.
-        futures = [
-            await producer.send(row["topic"], row["value"], row["key"], headers=unpack_headers(row["headers"]))
-            for row in rows
+        batches = await _batches(producer, rows)
+        # Sent one after the other, which keeps the order, and awaited together. No timeout, no second send here:
+        # an idempotent producer keeps trying, and a resend beside it could double a record.
+        futures = [await producer.send_batch(item.records, item.topic, partition=item.partition) for item in batches]
+        await asyncio.wait(futures)
+        failed = [
+            (item.ids[0], error) for item, done in zip(batches, futures, strict=True) if (error := done.exception())
         ]
-        results = await asyncio.gather(*futures, return_exceptions=True)
-        failed = [(place, result) for place, result in enumerate(results) if isinstance(result, BaseException)]
-        # Rows after a failure may have been acknowledged; deleting them would turn the order round on the retry.
-        count = failed[0][0] if failed else len(rows)
-        if count:
-            done = [result for result in results[:count] if not isinstance(result, BaseException)]
-            ends = {(item.topic, item.partition): item.offset + 1 for item in done}
-            await published.sent(connection, [row["id"] for row in rows[:count]], ends, self._cluster_id)
+        # Rows behind a failure may have been acknowledged; deleting them would turn the order round on the retry.
+        sent = [row["id"] for row in rows if not failed or row["id"] < min(failed)[0]]
+        if sent:
+            ends = {
+                (item.topic, item.partition): done.result().offset + len(item.ids)
+                for item, done in zip(batches, futures, strict=True)
+                # An offset that Kafka does not tell, as of a repeat, is not written down.
+                if done.exception() is None and done.result().offset >= 0
+            }
+            await published.sent(connection, sent, ends, self._cluster_id)
         if failed:
             raise failed[0][1]
         return True

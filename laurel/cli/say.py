@@ -12,6 +12,7 @@ import psycopg
 import typer
 from rich.console import Console
 from rich.markup import escape
+from uvicorn.loops.auto import auto_loop_factory
 
 from laurel.installation import Failure, dsn
 from laurel.services import Entry
@@ -58,8 +59,9 @@ def sentence(error: BaseException) -> str | None:
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a command's asynchronous part."""
-    return asyncio.run(work)
+    """Run a command's asynchronous part, on uvloop where there is one."""
+    with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+        return runner.run(work)
 
 
 async def with_database(entry: Entry, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:

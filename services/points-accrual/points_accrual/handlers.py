@@ -38,9 +38,10 @@ async def process(programs: ProgramBook, tx: Transaction, batch: list[Message]) 
     for message in batch:
         envelope = message.envelope
         world.reading = message.text
-        trace = Trace(envelope.correlation_id, str(envelope.id), envelope.traceparent)
+        event_id = str(envelope.id)
+        trace = Trace(envelope.correlation_id, event_id, envelope.traceparent)
         try:
-            HANDLERS[type(message.data)](world, message.data, str(envelope.id), trace)
+            HANDLERS[type(message.data)](world, message.data, event_id, trace)
         except WrongProgramError as error:
             raise Permanent(str(error)) from error
     await store.save(tx, world)

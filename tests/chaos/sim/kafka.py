@@ -1,19 +1,21 @@
 """Kafka in memory: topics, partitions, offsets and records; the part of aiokafka's clients that the kit uses."""
 
 import asyncio
-import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaConnectionError, KafkaTimeoutError
+from aiokafka.partitioner import DefaultPartitioner
 
 from .life import LIFE, Life
 
 PARTITIONS = 2
 """Of each topic: enough that two instances share a service and that members lie apart."""
+BATCH_RECORDS = 3
+"""That one batch of the producer takes."""
 Record: TypeAlias = ConsumerRecord
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -38,11 +40,17 @@ class Cluster:
 
     def partition_of(self, key: bytes | None) -> int:
         """Where records of a key go."""
-        return zlib.crc32(key or b"") % PARTITIONS
+        number: int = DefaultPartitioner()(key or b"", range(PARTITIONS), ())
+        return number
 
     def append(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> TopicPartition:
-        """Write a record."""
+        """Write a record where its key belongs."""
         item = TopicPartition(topic, self.partition_of(key))
+        self.write(item, key, value, headers)
+        return item
+
+    def write(self, item: TopicPartition, key: bytes | None, value: bytes | None, headers: Headers) -> None:
+        """Write a record to a partition."""
         time = int(self.now.timestamp() * 1000)
         record: Record = ConsumerRecord(
             item.topic, item.partition, self.ends[item], time, 0, key, value, None, len(key or b""),
@@ -50,7 +58,6 @@ class Cluster:
         )  # fmt: skip
         self.logs[item].append(record)
         self.ends[item] += 1
-        return item
 
     def records(self, topic: str) -> list[Record]:
         """All of a topic, by partition and offset."""
@@ -135,6 +142,27 @@ class Consumer:
         return tuple(found)
 
 
+class Batch:
+    """Records that are sent together."""
+
+    def __init__(self) -> None:
+        self.records: list[tuple[bytes | None, bytes | None, Headers]] = []
+
+    def append(self, *, timestamp: int | None, key: bytes | None, value: bytes | None, headers: Headers) -> object:
+        """Add a record. Only few fit, so that there are several batches."""
+        if len(self.records) == BATCH_RECORDS:
+            return None
+        self.records.append((key, value, headers))
+        return True
+
+
+class Placed(NamedTuple):
+    """Where Kafka put a batch."""
+
+    offset: int
+    """Of its first record."""
+
+
 class Producer:
     """What the relay uses of aiokafka's producer; takes its constructor's arguments."""
 
@@ -153,22 +181,28 @@ class Producer:
     async def stop(self) -> None:
         self.life.alive()
 
-    async def send(
-        self, topic: str, value: bytes | None = None, key: bytes | None = None, *, headers: Headers
-    ) -> asyncio.Future[TopicPartition]:
-        """Write a record. The future is done when the broker has acknowledged it, or will not."""
-        await self.life.reaches(f"relay: before a record is sent to {topic}")
-        item = TopicPartition(topic, self.cluster.partition_of(key))
+    async def partitions_for(self, topic: str) -> set[int]:
+        return set(range(PARTITIONS))
+
+    def create_batch(self) -> "Batch":
+        return Batch()
+
+    async def send_batch(self, batch: "Batch", topic: str, *, partition: int) -> asyncio.Future[Placed]:
+        """Write a batch. The future is done when the broker has acknowledged it, or will not."""
+        await self.life.reaches(f"relay: before records are sent to {topic}")
+        item = TopicPartition(topic, partition)
         fate = self.cluster.refuse.pop(0) if self.cluster.refuse else ""
         if fate:
             self.cluster.faults[f"send: {fate}"] += 1
+        begin = self.cluster.ends[item]
         if fate != "refused" and item not in self._broken:
-            self.cluster.append(topic, key, value, headers)
-        future: asyncio.Future[TopicPartition] = asyncio.get_running_loop().create_future()
+            for record in batch.records:
+                self.cluster.write(item, *record)
+        future: asyncio.Future[Placed] = asyncio.get_running_loop().create_future()
         if fate or item in self._broken:
             self._broken.add(item)
             future.set_exception(KafkaTimeoutError(f"the simulated send was {fate or 'refused'}"))
         else:
-            future.set_result(item)
-        await self.life.reaches(f"relay: after a record was sent to {topic}")
+            future.set_result(Placed(begin))
+        await self.life.reaches(f"relay: after records were sent to {topic}")
         return future

@@ -20,7 +20,7 @@ from tests.unit.points_accrual.samples import DAY, T0
 
 from .kafka import Cluster
 
-MEMBERS = tuple(UUID(f"00000000-0000-8000-8000-0000000000{number:02x}") for number in (10, 27, 31))
+MEMBERS = tuple(UUID(f"00000000-0000-8000-8000-0000000000{number:02x}") for number in (11, 27, 31))
 HOUR = timedelta(hours=1)
 LAST = 12 * DAY
 """After the first, nothing new happens."""

@@ -61,9 +61,8 @@ def _delete_first(right: Any) -> Any:
     async def send_some(self: outbox.Relay, connection: Any) -> bool:
         rows = await connection.fetch("DELETE FROM outbox RETURNING id, topic, key, value, headers")
         producer = await self._connected_producer()
-        for row in sorted(rows, key=lambda row: row["id"]):
-            headers = outbox.unpack_headers(row["headers"])
-            await (await producer.send(row["topic"], row["value"], row["key"], headers=headers))
+        for batch in await outbox._batches(producer, sorted(rows, key=lambda row: row["id"])):
+            await (await producer.send_batch(batch.records, batch.topic, partition=batch.partition))
         return bool(rows)
 
     return send_some
@@ -125,7 +124,7 @@ def _skipping(right: Any) -> Any:
 
 PLANTS = (
     Plant("outbox rows are deleted before the broker has them", outbox.Relay, "_send_some", _delete_first,
-          ("relay: before a record is sent to loyalty.points.v1", 1)),
+          ("relay: before records are sent to loyalty.points.v1", 1)),
     Plant("events of a batch are sent in the wrong order", transaction, "insert", _backwards),
     Plant("events are not written with their state", transaction.Transaction, "flush", _nothing),
     Plant("offsets are not moved", offsets, "move", _nothing),

@@ -3,9 +3,12 @@
 import asyncio
 from contextlib import suppress
 
+import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.partitioner import DefaultPartitioner
 
+from shared.outbox import Row, insert
 from shared.sweeper import Sweeper
 
 from .toy import Toy, record, until
@@ -44,11 +47,7 @@ async def test_a_dead_letter_with_a_huge_key_does_not_block_the_outbox(toy: Toy)
     await toy.send(record(2, partition=0))
     async with toy.running():
         await until(lambda: _has(toy, "2"), 12)
-
-        async def drained() -> bool:
-            return not await toy.fetch("SELECT 1 FROM outbox")
-
-        await until(drained, 12)
+        await until(lambda: _nothing_waits(toy), 12)
 
 
 async def test_a_position_set_back_loses_nothing_beside_a_poison(toy: Toy) -> None:
@@ -109,3 +108,34 @@ async def test_one_batch_of_rubbish_opens_the_breaker(toy: Toy) -> None:
         await asyncio.sleep(4)
     letters = len(await toy.fetch("SELECT 1 FROM dead_letters"))
     assert letters <= 21, letters
+
+
+async def test_rows_of_all_sizes_are_sent_in_their_order(toy: Toy) -> None:
+    """A row may be larger than what the producer sends at a time; and it goes where every other client puts its key."""
+    topic = toy.topic.dead_letters(toy.name)
+    rows = [(topic, b"key-%d" % (n % 7), b"%06d" % n + b"x" * (900_000 if n % 9 == 4 else n)) for n in range(60)]
+    connection = await asyncpg.connect(toy.dsn)
+    try:
+        await insert(connection, [Row(*row, [("number", b"%d" % n)]) for n, row in enumerate(rows)])
+    finally:
+        await connection.close()
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=toy.kafka, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        async with toy.running():
+            async with asyncio.timeout(30):
+                read = [await consumer.getone() for _ in rows]
+            await until(lambda: _nothing_waits(toy), 12)
+        partitions = sorted(consumer.partitions_for_topic(topic))
+        assert await consumer.getmany(timeout_ms=200) == {}
+    finally:
+        await consumer.stop()
+    for key in {key for _, key, _ in rows}:
+        mine = [item for item in read if item.key == key]
+        assert [item.value for item in mine] == [value for _, other, value in rows if other == key]
+        assert {item.partition for item in mine} == {DefaultPartitioner()(key, partitions, [])}
+    assert all(dict(item.headers)["number"] == b"%d" % int(item.value[:6]) for item in read)
+
+
+async def _nothing_waits(toy: Toy) -> bool:
+    return not await toy.fetch("SELECT 1 FROM outbox")

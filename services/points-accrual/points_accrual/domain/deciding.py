@@ -4,6 +4,7 @@ Every function here is a decision that can be replayed: it depends on the ledger
 """
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from contracts.activities import ActivityRecordedV1
@@ -84,8 +85,8 @@ def _take_claim(
     elif recorded_at >= claim.first_recorded_at:
         return
     claim.first_recorded_at = min(claim.first_recorded_at, recorded_at)
-    ref = {"order": claim.order_ref()} if key.kind == "order" else {"activity": claim.activity_ref()}
-    cause = Cause.model_validate({"kind": key.kind, "id": event_id, **ref})
+    ref: dict[str, Any] = {"order": claim.order_ref()} if key.kind == "order" else {"activity": claim.activity_ref()}
+    cause = Cause.model_construct(kind="order" if key.kind == "order" else "activity", id=event_id, **ref)
     decision = begin(
         account, key.kind, f"{key}:{revision}", cause,
         occurred_at=occurred_at, recorded_at=recorded_at, input=world.reading or event.model_dump_json(),
