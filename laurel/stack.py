@@ -68,7 +68,7 @@ class Stack:
             self._tell("Preparing databases, topics and keys")
             self._prepare(self.state)
             self._tell("Starting the services")
-            self.supervisor = Supervisor(self._envs(self.state), self.state.logs)
+            self.supervisor = Supervisor(self.envs(), self.state.logs)
             self.supervisor.start()
             self.wait_ready()
             self._tell("Setting up the program and the shop")
@@ -109,7 +109,9 @@ class Stack:
         if outcome.wrong:
             raise Failure(f"{outcome.wrong[0]}; to start anew, remove {self.home}.")
 
-    def _envs(self, state: State) -> dict[str, dict[str, str]]:
+    def envs(self) -> dict[str, dict[str, str]]:
+        """By service, the settings that its process gets."""
+        state = self.state
         return {
             name: {
                 "LAUREL_DATABASE_URL": state.databases[name],

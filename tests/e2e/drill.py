@@ -14,7 +14,7 @@ import httpx
 import psycopg
 from psycopg import sql
 
-from contracts.topics import INGEST, POINTS
+from contracts.topics import CONSOLE, INGEST, POINTS
 from laurel.embedded.postgres_home import ENVIRONMENT, program
 from laurel.installation import State, token
 from laurel.services import SERVICES
@@ -158,6 +158,7 @@ class ByHand:
         rich, poor, held, released, undone = self.members[:5]
         self.post(f"{rich}/adjustments", "more", points=500, reason="a goodwill gift")
         self.post(f"{poor}/adjustments", "less", points=-40, reason="a mistake")
+        self._assign(rich, "vip")
         self.post(f"{poor}/freeze", "stop", reason="looked into")
         coupon = self.post(f"{held}/redemptions", "hold", reward_id="five-off", hold=True)["coupon_id"]
         self.post(f"{held}/redemptions/{coupon}/capture", "capture")
@@ -165,6 +166,12 @@ class ByHand:
         self.post(f"{released}/redemptions/{coupon}/release", "release")
         coupon = self.post(f"{undone}/redemptions", "take", reward_id="five-off")["coupon_id"]
         self.post(f"{undone}/redemptions/{coupon}/reversal", "undo")
+
+    def _assign(self, member_id: str, segment: str) -> None:
+        headers = {"Authorization": f"Bearer {token(self._state.program_id, folder=self._state.keys)}"}
+        url = f"{self._state.urls[CONSOLE]}/v1/members/{member_id}/segments"
+        with httpx.Client(timeout=10.0, trust_env=False) as client:
+            client.put(url, json={"segments": [segment]}, headers=headers).raise_for_status()
 
     def repeat(self) -> dict[str, Any]:
         """Ask for the hold again, with the same key: the answer must be the same for ever."""

@@ -13,7 +13,6 @@ import asyncpg
 from contracts.topics import NOTIFICATION, POINTS
 from laurel.embedded import EmbeddedKafka, EmbeddedPostgres
 from laurel.embedded.process import HOST, free_port
-from laurel.installation import State
 from laurel.services import SERVICES
 from laurel.stack import Stack
 from laurel.supervisor import Child
@@ -103,7 +102,7 @@ class ChaosStack(Stack):
         """Start a second points-accrual. Returns the base of its HTTP."""
         port = free_port()
         clean = {name: value for name, value in os.environ.items() if not name.startswith("LAUREL_")}
-        env = {**clean, **self._envs(self.state)[POINTS], "LAUREL_HTTP_PORT": str(port)}
+        env = {**clean, **self.envs()[POINTS], "LAUREL_HTTP_PORT": str(port)}
         self._second = Child(SERVICES[POINTS], env, self.state.logs / f"{POINTS}-second.log")
         self._second.look()
         return f"http://{HOST}:{port}"
@@ -116,8 +115,8 @@ class ChaosStack(Stack):
                 second.kill()
             second.stop()
 
-    def _envs(self, state: State) -> dict[str, dict[str, str]]:
-        envs = super()._envs(state)
+    def envs(self) -> dict[str, dict[str, str]]:
+        envs = super().envs()
         for env in envs.values():
             env["LAUREL_SESSION_TIMEOUT_MS"] = str(int(SESSION_SECONDS * 1000))
             if self.proxy is not None:
