@@ -73,16 +73,21 @@ async def fresh(bench: Bench, template: str = BASIS, service: str = POINTS) -> A
 
 
 async def skip_to_end(bench: Bench, service: str, dsn: str) -> None:
-    """Set a service's offsets to the ends of its topics."""
-    mine = [topic.name for topic in TOPICS if service in topic.consumers and topic != PROGRAMS]
-    wanted = [(topic, number) for topic in mine for number in range(PARTITIONS_DEFAULT)]
-    ends = {place: end for place, (_, end) in (await bounds(bench.kafka.bootstrap, wanted)).items()}
-    async with connected(dsn) as connection:
-        await connection.executemany(
-            """INSERT INTO consumer_offsets (topic, partition, position, cluster_id) VALUES ($1, $2, $3, $4)
-               ON CONFLICT (topic, partition) DO UPDATE SET position = excluded.position""",
-            [(*place, end, bench.kafka.cluster_id) for place, end in ends.items()],
-        )
+    """Set a service's offsets to the ends of its topics; what lies on its own it shall not take for its lost past."""
+    for table, mine in (
+        ("consumer_offsets", [topic for topic in TOPICS if service in topic.consumers and topic != PROGRAMS]),
+        ("published", [topic for topic in TOPICS if topic.owner == service]),
+    ):
+        wanted = [
+            (topic.name, number) for topic in mine for number in range(topic.partitions or PARTITIONS_DEFAULT)
+        ]  # fmt: skip
+        ends = {place: end for place, (_, end) in (await bounds(bench.kafka.bootstrap, wanted)).items()}
+        async with connected(dsn) as connection:
+            await connection.executemany(
+                f"""INSERT INTO {table} (topic, partition, position, cluster_id) VALUES ($1, $2, $3, $4)
+                    ON CONFLICT (topic, partition) DO UPDATE SET position = excluded.position""",
+                [(*place, end, bench.kafka.cluster_id) for place, end in ends.items()],
+            )
 
 
 class Gate:
