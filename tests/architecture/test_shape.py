@@ -99,7 +99,7 @@ def copy(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     "path",
-    ["README.md", "tier/app.py", "tier/handlers.py", "tier/api.py", "tier/domain/__init__.py", "tier/store.py",
+    ["README.md", "tier/app.py", "tier/handlers.py", "tier/api.py", "tier/domain/__init__.py", "tier/store/__init__.py",
      "tier/migrations/0001_tier.sql"],
 )  # fmt: skip
 def test_a_missing_file_would_be_found(copy: Path, path: str) -> None:

@@ -50,6 +50,10 @@ class Plant:
             setattr(self.holder, self.attribute, value)
 
 
+def _not_kept(right: Any) -> Any:
+    return lambda *args, **kwargs: None
+
+
 def _nothing(right: Any) -> Any:
     async def nothing(*args: Any, **kwargs: Any) -> int:
         return 0
@@ -132,7 +136,7 @@ PLANTS = (
     Plant("offsets move one record too far", bus, "_positions", _skipping),
     Plant("what cannot be read is thrown away", dead_letters, "add", _set_aside_quietly),
     Plant("an order's failure is swallowed", points_accrual.handlers.HANDLERS, OrderChangedV1, _dropped),  # type: ignore[arg-type]
-    Plant("the idempotency key is not kept", points_accrual.store, "keep_command", _nothing,
+    Plant("the idempotency key is not kept", points_accrual.store, "keep_command", _not_kept,
           ("pool: after COMMIT", 1)),
     Plant("transfers are not written", saving, "_copy", _without_table("transfers")),
     Plant("a changed lot is not written", saving, "_write", _without_statement(saving._CHANGED_LOTS)),
