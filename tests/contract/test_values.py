@@ -3,17 +3,18 @@
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from contracts.ids import derived_id
 from contracts.orders import OrderChangedV1
 from contracts.program import Program, ProgramBook, ProgramPublishedV1
+from contracts.topics import EVENTS
 
 EXAMPLES = Path(__file__).parents[2] / "contracts" / "examples"
 MOMENTS = st.datetimes(
@@ -92,3 +93,27 @@ def test_an_id_occurs_once_in_an_order(parts: str) -> None:
     order = _example("loyalty.order.changed.v1/refunded-in-full")
     with pytest.raises(ValidationError, match=f"{parts}: an id occurs twice"):
         OrderChangedV1.model_validate(order | {parts: [*order[parts], order[parts][0]]})
+
+
+def _models(kind: object, found: set[type[BaseModel]]) -> None:
+    """A model and all that its fields are made of."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel) and kind not in found:
+        found.add(kind)
+        for field in kind.model_fields.values():
+            _models(field.annotation, found)
+    for part in get_args(kind):
+        _models(part, found)
+
+
+def test_what_is_null_may_be_left_out() -> None:
+    """Events are written without nulls: who reads them has to find None where nothing is."""
+    found: set[type[BaseModel]] = set()
+    for event in EVENTS.values():
+        _models(event, found)
+    assert len(found) > len(EVENTS)
+    wrong = [
+        f"{model.__name__}.{name}"
+        for model in found for name, field in model.model_fields.items()
+        if type(None) in get_args(field.annotation) and field.default is not None
+    ]  # fmt: skip
+    assert not wrong
