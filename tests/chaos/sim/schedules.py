@@ -1,0 +1,229 @@
+"""Seeded schedules: what happens, when each process does what, and what goes wrong are all drawn from one seed."""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from aiokafka.errors import KafkaError
+
+from contracts.topics import MEMBERS as MEMBERS_TOPIC
+from contracts.topics import SEGMENTS, TIERS
+from shared.db import is_transient
+
+from .checks import Finding
+from .clients import Call
+from .databases import Database
+from .ledger_facts import MEMBERS, Author, Fact
+from .ledger_run import LedgerRun
+from .node import Node, Stuck, simulated
+
+ORDERS_MAX = 6
+CALLS_MAX = 4
+NODES_MAX = 2
+COMPACTED = tuple(topic.name for topic in (MEMBERS_TOPIC, TIERS, SEGMENTS) if topic.retention is None)
+
+
+@dataclass
+class Told:
+    """What came of some seeds."""
+
+    seeds: list[int] = field(default_factory=list)
+    faults: Counter[str] = field(default_factory=Counter)
+    """What was done to them, by kind."""
+    answers: Counter[str] = field(default_factory=Counter)
+    events: int = 0
+    findings: list[tuple[int, Finding]] = field(default_factory=list)
+    seconds: float = 0.0
+    drain_seconds: float = 0.0
+    """The longest time until all was quiet, once nothing more went wrong."""
+
+
+class Schedule:
+    """One story of a seed."""
+
+    def __init__(self, run: LedgerRun) -> None:
+        self.run, self.rng = run, run.rng
+        self.nodes: list[Node] = []
+        self.told: list[Fact] = []
+        self.calls: list[Call] = []
+        self.troubles: dict[str, Callable[[Node], Awaitable[None]]] = {
+            "die": self._die, "end": self._end, "cut": self._cut, "commit": self._commit, "refuse": self._refuse,
+            "away": self._away, "repeat": self._repeat, "stale": self._stale, "join": self._join, "stall": self._stall,
+            "clock": self._clock, "compact": self._compact,
+        }  # fmt: skip
+
+    async def play(self) -> Node:
+        """All facts at their times, with work and trouble between. Returns a process that owns everything."""
+        for fact in Author(self.rng, len(MEMBERS), self.rng.randint(2, ORDERS_MAX)).facts:
+            self.run.cluster.now = fact.at
+            self.run.publish(fact)
+            self.told.append(fact)
+            for _ in range(self.rng.randint(0, 3)):
+                node = await self._somebody()
+                if self.rng.random() < 0.5:
+                    await self.rng.choice(list(self.troubles.values()))(node)
+                await self._work(node)
+        self.run.calm()
+        for node in self.nodes:
+            node.end()
+        return await self.run.start_alone()
+
+    async def _somebody(self) -> Node:
+        """A living process; a dead one's successor takes its partitions over."""
+        living = [node for node in self.nodes if not node.dead]
+        if len(living) < len(self.nodes) or not living:
+            self.nodes = living or [await self.run.start()]
+            await self._share_out()
+        node = self.rng.choice(self.nodes)
+        node.clock.at = self.run.cluster.now  # type: ignore[attr-defined]
+        return node
+
+    async def _share_out(self) -> None:
+        """As the group's leader would: each partition has one owner."""
+        for place, node in enumerate(self.nodes):
+            mine = [item for item in self.run.partitions if item.partition % len(self.nodes) == place]
+            await node.take_over(mine)
+
+    async def _work(self, node: Node) -> None:
+        """One thing that the loops of a process or a client do; topics are read in any order."""
+        kind = self.rng.choice(("consume", "consume", "consume", "sweep", "relay", "replay", "ask"))
+        if kind == "consume":
+            some = self.rng.sample(self.run.partitions, self.rng.randint(1, len(self.run.partitions)))
+            await node.consume({item: self.rng.randint(1, 6) for item in some})
+        elif kind == "sweep":
+            await _as_loop(node.sweep)
+        elif kind == "relay":
+            await node.relay()
+        elif kind == "replay":
+            await _as_loop(node.replay)
+        else:
+            await self._ask(node)
+
+    async def _ask(self, node: Node) -> None:
+        if (len(self.calls) < CALLS_MAX and self.rng.random() < 0.6) or not self.calls:
+            self.calls.append(self.run.clients.new(self.rng.choice(MEMBERS), hold=self.rng.random() < 0.3))
+        await self.run.clients.send(node, self.rng.choice(self.calls))
+
+    async def _die(self, node: Node) -> None:
+        node.life.die_in = self.rng.randint(1, 40)
+
+    async def _end(self, node: Node) -> None:
+        self.run.faults["killed"] += 1
+        node.end()
+
+    async def _cut(self, node: Node) -> None:
+        node.life.cut_in = self.rng.randint(1, 20)
+
+    async def _commit(self, node: Node) -> None:
+        node.life.commit = self.rng.choice(("answer lost", "never arrived", "cut"))
+
+    async def _refuse(self, node: Node) -> None:
+        self.run.cluster.refuse.append(self.rng.choice(("refused", "ack lost")))
+        await node.relay()
+
+    async def _away(self, node: Node) -> None:
+        self.run.cluster.away = self.rng.randint(1, 3)
+
+    async def _repeat(self, node: Node) -> None:
+        """The same event at a new offset, as after a relay's repeat."""
+        self.run.faults["repeated"] += 1
+        self.run.publish(self.told[-1], again=True)
+
+    async def _stale(self, node: Node) -> None:
+        """Something old once more, when newer versions are known."""
+        self.run.faults["stale"] += 1
+        self.run.publish(self.rng.choice(self.told), again=True)
+
+    async def _join(self, node: Node) -> None:
+        """Another process comes, or one goes: partitions move."""
+        self.run.faults["rebalanced"] += 1
+        if len(self.nodes) < NODES_MAX:
+            self.nodes.append(await self.run.start())
+        else:
+            self.nodes.remove(node)
+            await node.take_over([])
+            node.end()
+        await self._share_out()
+
+    async def _stall(self, node: Node) -> None:
+        """It is held up in the middle of a batch, is thought dead, and goes on beside who has taken over."""
+        node.life.stalled.clear()
+        node.life.resume.clear()
+        node.life.stall_in = self.rng.randint(1, 15)
+        held = asyncio.ensure_future(node.consume(dict.fromkeys(self.run.partitions, 5)))
+        waiting = asyncio.ensure_future(node.life.stalled.wait())
+        await asyncio.wait([held, waiting], return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        node.life.stall_in = None
+        if not held.done():
+            heir = await self.run.start()
+            self.nodes = [heir]
+            taken = asyncio.ensure_future(self._take_all(heir))
+            await asyncio.sleep(self.rng.choice((0.0, 4.0)))
+            node.life.resume.set()
+            await asyncio.wait([held, taken])
+            node.end()
+            taken.result()
+        with suppress(Exception):
+            held.result()
+
+    async def _take_all(self, heir: Node) -> None:
+        await self._share_out()
+        await heir.consume(dict.fromkeys(self.run.partitions, 5))
+
+    async def _clock(self, node: Node) -> None:
+        """The clock of its machine is wrong."""
+        kind, minutes = self.rng.choice((("clock ahead", 180), ("clock behind", -30)))
+        self.run.faults[kind] += 1
+        node.clock.at += timedelta(minutes=minutes)  # type: ignore[attr-defined]
+
+    async def _compact(self, node: Node) -> None:
+        for topic in COMPACTED:
+            self.run.cluster.compact(topic)
+
+
+async def _as_loop(work: Callable[[], Awaitable[object]]) -> None:
+    """Loops of a process take what passes as a reason to try again later."""
+    try:
+        await work()
+    except Exception as error:
+        if not (is_transient(error) or isinstance(error, KafkaError)):
+            raise
+
+
+async def play_seeds(database: Database, keys: Path, seeds: range, told: Told, seconds_max: float) -> None:
+    """Each seed's story, until the time is over."""
+    began = time.monotonic()
+    for seed in seeds:
+        if time.monotonic() - began > seconds_max:
+            break
+        await _play(database, keys, seed, told)
+    told.seconds += time.monotonic() - began
+
+
+async def _play(database: Database, keys: Path, seed: int, told: Told) -> None:
+    await database.empty()
+    run = LedgerRun(database, keys, random.Random(seed), in_order=False)
+    findings: list[Finding] = []
+    with simulated(run.cluster):
+        try:
+            node = await Schedule(run).play()
+            calm_at = time.monotonic()
+            await run.settle(node)
+            told.drain_seconds = max(told.drain_seconds, time.monotonic() - calm_at)
+            findings = await run.look()
+        except Stuck as stuck:
+            findings = [Finding("stuck", str(stuck))]
+        finally:
+            run.end_all()
+    told.seeds.append(seed)
+    told.faults += run.faults
+    told.answers.update(call.outcome for call in run.clients.calls)
+    told.events += run.events
+    told.findings += [(seed, finding) for finding in findings]
