@@ -76,18 +76,13 @@ class Shell(Assignment):
             try:
                 await self._wait_for_operator()
                 async with self.lock:
-                    work = await self.without_gaps(decoded)
-                    if await self._attempt(work) is not None:
-                        await self._one_by_one(work)
-                return
+                    if await self._done(await self.without_gaps(decoded)):
+                        return
             except Revoked:
                 return
             except Restored as error:
                 self.restored(error)
                 return
-            except breaker.Opened as opened:
-                async with self.lock, self.connection() as connection:
-                    await self.breaker.open(connection, str(opened))
             except Exception as error:  # noqa: BLE001 - whatever it is, it is judged below
                 gc.enable()  # it may take hours
                 if not is_transient(error):
@@ -97,6 +92,17 @@ class Shell(Assignment):
                 log.warning("batch is tried again", error=repr(error), attempt=attempt)
                 self._still_alive()
                 await asyncio.sleep(pause_seconds(attempt, self._settings.retry_seconds_max))
+
+    async def _done(self, work: list[Decoded]) -> bool:
+        """All of it at once, else one by one; False if the breaker opened."""
+        try:
+            if await self._attempt(work) is not None:
+                await self._one_by_one(work)
+        except breaker.Opened as opened:
+            async with self.connection() as connection:
+                await self.breaker.open(connection, str(opened))
+            return False
+        return True
 
     async def _wait_for_operator(self) -> None:
         while self.breaker.why is not None:

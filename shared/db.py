@@ -1,4 +1,4 @@
-"""The database: pools with every limit set, which errors pass by themselves, and migrations."""
+"""The database: pools with every limit set, which errors (Kafka's too) pass by themselves, and migrations."""
 
 import asyncio
 import hashlib
@@ -9,6 +9,7 @@ from typing import cast
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
+from aiokafka.errors import KafkaError
 from asyncpg.pool import PoolConnectionProxy
 
 from .log import log
@@ -39,10 +40,10 @@ class Retry(Exception):
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same work may succeed later: the connection, a lock or a resource was at fault, not the work."""
+    """Whether the same work may succeed later: a connection, a lock or a resource was at fault, not the work."""
     if isinstance(error, asyncpg.InterfaceError):
         return "closed" in str(error) or "released" in str(error) or "another operation" in str(error)
-    return isinstance(error, (*TRANSIENT, Retry))
+    return isinstance(error, (*TRANSIENT, KafkaError, Retry))
 
 
 def pause_seconds(attempt: int, longest: float) -> float:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError
 
 from contracts.base import Event
 from contracts.topics import TOPICS, Topic
@@ -16,11 +15,12 @@ from contracts.topics import TOPICS, Topic
 from . import published
 from .admin import topic_bounds
 from .clock import Clock
-from .db import is_transient, pause_seconds, server_settings
+from .db import server_settings
 from .decoding import decode
 from .kafka import cluster_id, wait_for_topics
 from .log import log
 from .outbox import unpack_headers
+from .service import until_done
 from .settings import Settings
 from .transaction import Message, Process, Transaction
 
@@ -91,19 +91,16 @@ class Learner:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Learn all; tries until it is done, whatever is away meanwhile. Raises what `adopt` raises for good."""
-        attempt = 0
-        while not self.done and not stopping.is_set():
-            try:
-                await wait_for_topics(self._settings, [topic.name for topic in topics_of(self._name)], stopping)
-                if not stopping.is_set():
-                    await self._learn()
-                    self.done = True
-            except Exception as error:
-                if not (is_transient(error) or isinstance(error, KafkaError)):
-                    raise
-                attempt += 1
-                log.warning("learning is tried again", error=repr(error), attempt=attempt)
-                await asyncio.sleep(0.2 + pause_seconds(attempt, 5.0))
+
+        async def learn() -> bool:
+            await wait_for_topics(self._settings, [topic.name for topic in topics_of(self._name)], stopping)
+            if not stopping.is_set():
+                await self._learn()
+                self.done = True
+            return self.done
+
+        if not self.done:
+            await until_done(stopping, "learning", learn)
 
     async def _connect(self) -> asyncpg.Connection:
         settings = self._settings

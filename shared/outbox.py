@@ -133,7 +133,7 @@ class Relay:
                     log.warning("relay stops, the outbox keeps the rest", error=repr(error))
                     return
                 log.warning("relay starts over", error=repr(error), attempt=attempt)
-                if not (is_transient(error) or isinstance(error, KafkaError)):
+                if not is_transient(error):
                     log.exception("relay")
                 await asyncio.sleep(0.2 + pause_seconds(attempt, 5.0))
             finally:

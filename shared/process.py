@@ -13,7 +13,7 @@ from fastapi import Depends, FastAPI, Request
 from faststream.kafka import KafkaBroker
 
 from .bus import Shell
-from .db import MIGRATIONS, missing_migrations, pause_seconds, plain
+from .db import MIGRATIONS, missing_migrations, plain
 from .health import Health
 from .http import Problem, create_app
 from .kafka import ReferenceReader, cluster_id, subscribe, wait_for_topics
@@ -21,7 +21,7 @@ from .learning import Learner
 from .log import log
 from .outbox import Relay
 from .replay import replay_some
-from .service import Context, Service, every
+from .service import Context, Service, every, until_done
 from .sweeper import Sweeper
 
 _MEASURE_SECONDS = 5.0
@@ -132,7 +132,7 @@ class Process:
         """Start all but the HTTP server, waiting for what is not there yet."""
         context, service = self.context, self.service
         await context.open()
-        await self._wait_for_migrations()
+        await until_done(context.stopping, "migrations", self._migrated)
         loops: dict[str, tuple[float, Callable[[], Awaitable[bool]]]] = {
             "measure": (_MEASURE_SECONDS, self.health.measure)
         }
@@ -164,35 +164,28 @@ class Process:
         # What is learnt may have to be judged by what the reader knows.
         await reader.ready.wait()
 
-    async def _wait_for_migrations(self) -> None:
-        attempt = 0
-        while not self.context.stopping.is_set():
-            async with self.context.pool.acquire() as connection:
-                missing = await missing_migrations(plain(connection), self.migrations)
-            if not missing:
-                return
-            attempt += 1
+    async def _migrated(self) -> bool:
+        async with self.context.pool.acquire() as connection:
+            missing = await missing_migrations(plain(connection), self.migrations)
+        if missing:
             log.warning("waiting for migrations", missing=missing, what_to_do="laurel migrate")
-            await asyncio.sleep(0.2 + pause_seconds(attempt, 3.0))
+        return not missing
 
     async def _start_consuming(self, shell: Shell) -> None:
         topics = [topic.name for topic in self.service.consumes]
         await wait_for_topics(self.context.settings, topics, self.context.stopping)
         if self.reader is not None:
             await self.reader.ready.wait()
-        async with shell.connection() as connection:
-            await shell.breaker.read(connection)
         broker = subscribe(self.context.settings, self.service.name, self.service.consumes, shell)
-        attempt = 0
-        while not self.context.stopping.is_set():
-            try:
-                await broker.start()
-                self._broker = broker
-                return
-            except (KafkaError, OSError) as error:
-                attempt += 1
-                log.warning("waiting for Kafka", error=repr(error), attempt=attempt)
-                await asyncio.sleep(0.2 + pause_seconds(attempt, 3.0))
+
+        async def begin() -> bool:
+            async with shell.connection() as connection:
+                await shell.breaker.read(connection)
+            await broker.start()
+            self._broker = broker
+            return True
+
+        await until_done(self.context.stopping, "consumer", begin)
 
     def _current_only(self, work: Callable[[], Awaitable[bool]]) -> Callable[[], Awaitable[bool]]:
         async def guarded() -> bool:

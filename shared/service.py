@@ -23,7 +23,7 @@ from .sweeper import Sweep
 from .telemetry import LOOP_ERRORS, RETRIES
 from .transaction import Process, Transaction
 
-__all__ = ["Context", "Reference", "Service", "every"]
+__all__ = ["Context", "Reference", "Service", "every", "until_done"]
 
 T = TypeVar("T")
 
@@ -131,6 +131,21 @@ class Service:
     """Its routes only store what comes, to be decided on later; those of others wait until all is learnt."""
     sweep: Sweep | None = None
     tasks: tuple[Callable[[], Awaitable[None]], ...] = field(default=())
+
+
+async def until_done(stopping: asyncio.Event, what: str, work: Callable[[], Awaitable[bool]]) -> None:
+    """Call `work` until it returns True or the process stops: at a start anything may still be away, or go again."""
+    attempt = 0
+    while not stopping.is_set():
+        try:
+            if await work():
+                return
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            log.warning("tried again", what=what, error=repr(error), attempt=attempt + 1)
+        attempt += 1
+        await asyncio.sleep(0.2 + pause_seconds(attempt, 3.0))
 
 
 async def every(context: Context, name: str, *, seconds: float, work: Callable[[], Awaitable[bool]]) -> None:

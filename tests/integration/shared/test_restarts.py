@@ -6,7 +6,9 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
@@ -53,6 +55,48 @@ async def test_both_servers_are_killed_in_mid_work(servers: tuple[EmbeddedKafka,
     assert {item async for item in _output(kafka.bootstrap)} == {
         str(derived_id(AT, "out", str(number))) for number in range(400)
     }
+
+
+async def test_a_start_survives_connections_that_are_cut(kafka: str, database: str) -> None:
+    """Each connection is cut a little later than the one before: wherever a start is, it tries again."""
+    toy = Toy(kafka, database)
+    await toy.create()
+    await toy.send(*(record(number) for number in range(20)))
+    async with _cut_after(toy.dsn, range(0, 4000, 160)) as dsn, toy.running(database_url=dsn):
+        await until(lambda: _reached(toy, 20), seconds=60)
+
+
+@asynccontextmanager
+async def _cut_after(dsn: str, budgets: range) -> AsyncIterator[str]:
+    """A way to the database on which the n-th connection breaks after so many bytes of answers; later ones hold."""
+    left, parts = iter(budgets), urlsplit(dsn)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        budget = next(left, None)
+        there, back = await asyncio.open_connection(parts.hostname, parts.port)
+        asking = asyncio.create_task(_pass(reader, back, None))
+        try:
+            await _pass(there, writer, budget)
+        finally:
+            asking.cancel()
+            back.transport.abort()
+            writer.transport.abort()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        yield urlunsplit(parts._replace(netloc=f"{parts.netloc.rpartition(':')[0]}:{port}"))
+    finally:
+        server.close()
+
+
+async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, budget: int | None) -> None:
+    while data := await reader.read(65_536):
+        writer.write(data if budget is None else data[:budget])
+        if budget is not None:
+            budget -= len(data)
+            if budget <= 0:
+                return
 
 
 STOP_SECONDS_MAX = 20.0
