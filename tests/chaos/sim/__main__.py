@@ -1,11 +1,14 @@
-"""`python -m tests.chaos.sim`: die at every moment of a story, then see that planted bugs are caught."""
+"""`python -m tests.chaos.sim`: die at every moment of a story, draw stories and faults from seeds, plant bugs."""
 
 import argparse
 import asyncio
+import json
 import logging
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -15,43 +18,70 @@ from rich.table import Table
 from laurel.embedded import EmbeddedPostgres
 from shared.access import create_key
 
-from .crashes import Crashes, Play, enumerate_crashes, ledger_play
+from .crashes import Crashes, enumerate_crashes, ledger_play
 from .databases import Database
-from .plants import PLANTS
+from .plants import PLANTS, Plant
+from .schedules import Told, play_seeds
 
-SECONDS_MAX = 6.0
+SECONDS_MAX = 8.0
 """A story takes about one; a bug can make it go on for ever."""
+SEEDS = 250
+TIMES_MIN = 20
+"""So often each kind of fault comes in a full run."""
+PLANT_SEEDS_MAX = 60
 
 
-async def caught(play: Play) -> dict[str, Counter[str]]:
+@dataclass
+class Outcome:
+    """What came of a run."""
+
+    crashes: Crashes
+    told: Told
+    plants: dict[str, Counter[str]]
     """By planted bug, which checks cried and how often; nothing: it was not caught."""
-    found = {}
-    for plant in PLANTS:
-        with plant.planted():
-            try:
-                played = await asyncio.wait_for(play(plant.plot()), SECONDS_MAX)
-                found[plant.name] = Counter(finding.kind for finding in played.findings)
-            except TimeoutError:
-                found[plant.name] = Counter({"never done": 1})
-    return found
 
 
-async def run(folder: Path, each_max: int | None) -> tuple[Crashes, dict[str, Counter[str]]]:
-    """Both, on a server of its own."""
+async def caught(database: Database, keys: Path, plants: Sequence[Plant] = PLANTS) -> dict[str, Counter[str]]:
+    """Plant one bug after another."""
+    return {plant.name: await _cries(database, keys, plant) for plant in plants}
+
+
+async def _cries(database: Database, keys: Path, plant: Plant) -> Counter[str]:
+    """The checks that see it: in the story or, where it takes what schedules bring, in the first seed that does."""
+    with plant.planted():
+        try:
+            if not plant.seeded:
+                played = await asyncio.wait_for(ledger_play(database, keys)(plant.plot()), SECONDS_MAX)
+                return Counter(finding.kind for finding in played.findings)
+            for seed in range(PLANT_SEEDS_MAX):
+                told = Told()
+                await asyncio.wait_for(play_seeds(database, keys, range(seed, seed + 1), told), SECONDS_MAX)
+                if told.findings:
+                    return Counter(finding.kind for _, finding in told.findings)
+        except TimeoutError:
+            return Counter({"never done": 1})
+    return Counter()
+
+
+async def run(folder: Path, each_max: int | None, seeds: range) -> Outcome:
+    """Everything, on a server of its own."""
     with EmbeddedPostgres(folder / "postgres", durable=False) as server:
         keys = folder / "keys"
         keys.mkdir()
         create_key(keys, "test")
         database = await Database.prepare("points-accrual", server.create_database("chaos"))
-        play = ledger_play(database, keys)
+        told = Told()
         try:
-            return await enumerate_crashes("points-accrual", play, each_max=each_max), await caught(play)
+            crashes = await enumerate_crashes("points-accrual", ledger_play(database, keys), each_max=each_max)
+            await play_seeds(database, keys, seeds, told)
+            return Outcome(crashes, told, await caught(database, keys))
         finally:
             await database.close()
 
 
-def show(crashes: Crashes, plants: dict[str, Counter[str]], console: Console) -> bool:
-    """Two tables. Returns whether all is as it should be."""
+def show(outcome: Outcome, console: Console) -> bool:
+    """Three tables. Returns whether all is as it should be."""
+    crashes, told, plants = outcome.crashes, outcome.told, outcome.plants
     table = Table("Moment", "Deaths", title=f"Deaths of {crashes.flow}: {crashes.planned} in {crashes.seconds:.0f} s")
     for (_, moment), count in crashes.fired.items():
         table.add_row(moment, str(count))
@@ -60,6 +90,7 @@ def show(crashes: Crashes, plants: dict[str, Counter[str]], console: Console) ->
         console.print(f"never came: {plot.moment}, time {plot.count}", style="red")
     for plot_or_none, finding in crashes.findings:
         console.print(f"{plot_or_none}: {finding}", style="red")
+    rare = _show_seeds(told, console)
     table = Table("Planted bug", "Caught by", title="Planted bugs")
     for name, checks in plants.items():
         table.add_row(name, ", ".join(f"{check} {count}" for check, count in checks.items()) or "[red]not caught")
@@ -69,19 +100,62 @@ def show(crashes: Crashes, plants: dict[str, Counter[str]], console: Console) ->
         f"{len(crashes.fired)} of {crashes.points} moments, {len(crashes.findings)} findings, "
         f"{len(plants) - len(missed)} of {len(plants)} planted bugs caught"
     )
-    return not (crashes.silent or crashes.findings or missed)
+    return not (crashes.silent or crashes.findings or told.findings or rare or missed)
+
+
+def _show_seeds(told: Told, console: Console) -> list[str]:
+    """Returns the kinds of faults that a full run did not bring often enough."""
+    table = Table("Fault", "Times", title=f"{len(told.seeds)} seeds from {told.seeds[0]} in {told.seconds:.0f} s")
+    for kind, times in told.faults.most_common():
+        table.add_row(kind, str(times))
+    console.print(table)
+    for seed, finding in told.findings:
+        console.print(f"seed {seed}: {finding}", style="red")
+    rare = [kind for kind, times in told.faults.items() if times < TIMES_MIN] if len(told.seeds) >= SEEDS else []
+    for kind in rare:
+        console.print(f"{kind} came fewer than {TIMES_MIN} times", style="red")
+    by_kind = Counter(finding.kind for _, finding in told.findings)
+    console.print(
+        f"{told.events} events; requests: {', '.join(f'{count} {word}' for word, count in told.answers.items())}; "
+        f"{by_kind['lost']} lost, {by_kind['doubled']} doubled, {len(told.findings)} findings; "
+        f"quiet after {told.drain_seconds:.1f} s at most"
+    )
+    return rare
+
+
+def write(outcome: Outcome) -> Path:
+    """Keep it for machines."""
+    path = Path(".laurel/chaos-sim.json")
+    path.parent.mkdir(exist_ok=True)
+    told = outcome.told
+    document = {
+        "deaths": {moment: count for (_, moment), count in outcome.crashes.fired.items()},
+        "silent": [plot.moment for plot in outcome.crashes.silent],
+        "seeds": told.seeds, "faults": told.faults, "answers": told.answers, "events": told.events,
+        "seconds": round(told.seconds, 1), "drain_seconds": round(told.drain_seconds, 2),
+        "findings": [str(finding) for _, finding in outcome.crashes.findings]
+        + [f"seed {seed}: {finding}" for seed, finding in told.findings],
+        "planted": outcome.plants,
+    }  # fmt: skip
+    path.write_text(json.dumps(document, indent=2))
+    return path
 
 
 def main() -> None:
     """Exit code 1 when something was lost, doubled, never reached, or not caught."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.sim", description=__doc__)
     parser.add_argument("--each", type=int, default=3, help="die at so many occurrences of each moment; 0: at all")
-    each = parser.parse_args().each
+    parser.add_argument("--seed", type=int, default=0, help="the first seed")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="so many")
+    arguments = parser.parse_args()
+    seeds = range(arguments.seed, arguments.seed + max(1, arguments.seeds))
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     with tempfile.TemporaryDirectory(prefix="laurel-chaos-", dir="/var/tmp") as folder:
         Path(folder).chmod(0o711)
-        crashes, plants = asyncio.run(run(Path(folder), each or None))
-    if not show(crashes, plants, Console()):
+        outcome = asyncio.run(run(Path(folder), arguments.each or None, seeds))
+    good = show(outcome, Console())
+    print(f"written to {write(outcome)}")
+    if not good:
         sys.exit(1)
 
 

@@ -3,16 +3,25 @@
 This is the one place where functions of our own are replaced: a checker that never cries is worth nothing.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 
 import points_accrual.handlers
 import points_accrual.store
 import points_accrual.store.saving as saving
 from contracts.orders import OrderChangedV1
-from shared import bus, dead_letters, offsets, outbox, transaction
+from contracts.tiers import StandingChangedV1
+from points_accrual.domain import deciding
+from points_accrual.domain.lots import ClaimKey
+from points_accrual.store import claims
+from shared import bus, dead_letters, decoding, offsets, outbox, transaction
 
 from .life import Plot
 
@@ -27,6 +36,8 @@ class Plant:
     wrong: Callable[[Any], Any]
     """The right function → the wrong one."""
     moment: tuple[str, int] | None = None
+    seeded: bool = False
+    """It takes what only schedules bring."""
 
     def plot(self) -> Plot | None:
         """When to die."""
@@ -126,6 +137,95 @@ def _skipping(right: Any) -> Any:
     return positions
 
 
+def _acknowledged_first(right: Any) -> Any:
+    async def apply(self: bus.Shell, decoded: list[Any]) -> int:
+        async with self.connection() as connection, connection.transaction():
+            ours = {TopicPartition(item.record.topic, item.record.partition) for item in decoded}
+            expected = {item: self.expected[item] for item in ours}
+            await offsets.lock(connection, expected)
+            news = bus._positions(decoded, expected)
+            await offsets.move(connection, news)
+        self.expected.update({item: position for item, (_, position, _) in news.items()})
+        async with self.connection() as connection, connection.transaction():
+            tx = transaction.Transaction(connection, self._clock.now(), self._name)
+            await self._run(tx, decoded)
+            await tx.flush()
+        return len(decoded)
+
+    return apply
+
+
+def _by_the_first_record(right: Any) -> Any:
+    async def apply(self: bus.Shell, decoded: list[Any]) -> Any:
+        for item in reversed(decoded):
+            self.expected[TopicPartition(item.record.topic, item.record.partition)] = item.record.offset
+        return await right(self, decoded)
+
+    return apply
+
+
+def _from_the_group(right: Any) -> Any:
+    def go_on(self: Any, item: TopicPartition, position: int) -> None:
+        consumer = self.consumer()
+        right(self, item, consumer.cluster.group.get((consumer.group, item), 0))
+
+    return go_on
+
+
+def _whole_batch_set_aside(right: Any) -> Any:
+    async def one_by_one(self: bus.Shell, decoded: list[Any]) -> None:
+        failure = dead_letters.Failure("Planted", "one of its batch failed")
+        await self._apply([dataclasses.replace(item, message=None, failure=failure) for item in decoded])
+
+    return one_by_one
+
+
+def _skips_unknown(right: Any) -> Any:
+    def read(record: Any, handled: Any, ignored: Any) -> Any:
+        found = right(record, handled, ignored)
+        unknown = found.failure is not None and found.failure.error_class == dead_letters.UNKNOWN_TYPE
+        return decoding.Decoded(record) if unknown else found
+
+    return read
+
+
+def _behind_the_last(right: Any) -> Any:
+    async def send_some(self: Any, connection: Any) -> bool:
+        try:
+            return bool(await right(self, connection))
+        except KafkaError:
+            await connection.execute("DELETE FROM outbox")
+            raise
+
+    return send_some
+
+
+def _by_member(right: Any) -> Any:
+    def take(world: Any, event: OrderChangedV1, event_id: str, trace: Any) -> None:
+        key = ClaimKey("order", f"{event.source}:{event.member_id}")
+        deciding._take_claim(
+            world, event, event_id, trace, key, event.placed_at, event.revision, event.updated_at
+        )  # fmt: skip
+
+    return take
+
+
+def _forgetful(right: Any) -> Any:
+    async def load_told(tx: Any, world: Any, events: Any) -> None:
+        await right(tx, world, [event for event in events if tx.now - event.recorded_at < timedelta(days=1)])
+
+    return load_told
+
+
+def _any_standing(right: Any) -> Any:
+    def take(world: Any, event: Any, event_id: str, trace: Any) -> None:
+        member = world.members[event.member_id]
+        member.standing_version = min(member.standing_version, event.version - 1)
+        right(world, event, event_id, trace)
+
+    return take
+
+
 PLANTS = (
     Plant("outbox rows are deleted before the broker has them", outbox.Relay, "_send_some", _delete_first,
           ("relay: before records are sent to loyalty.points.v1", 1)),
@@ -138,6 +238,17 @@ PLANTS = (
     Plant("an order's failure is swallowed", points_accrual.handlers.HANDLERS, OrderChangedV1, _dropped),  # type: ignore[arg-type]
     Plant("the idempotency key is not kept", points_accrual.store, "keep_command", _not_kept,
           ("pool: after COMMIT", 1)),
+    Plant("offsets are committed before the effects", bus.Shell, "_apply", _acknowledged_first,
+          ("shell: before INSERT INTO decisions", 2)),
+    Plant("what fails takes its whole batch along", bus.Shell, "_one_by_one", _whole_batch_set_aside),
+    Plant("events of an unknown type are skipped", bus, "decode", _skips_unknown),
+    Plant("claims are kept by member, not by order", points_accrual.handlers.HANDLERS, OrderChangedV1, _by_member),  # type: ignore[arg-type]
+    Plant("repeats are known for a day only", claims, "load_told", _forgetful, seeded=True),
+    Plant("an older standing takes the place of a newer one", points_accrual.handlers.HANDLERS, StandingChangedV1,  # type: ignore[arg-type]
+          _any_standing, seeded=True),
+    Plant("what is expected is what comes first", bus.Shell, "_apply", _by_the_first_record, seeded=True),
+    Plant("reading goes on where the group says", bus.Shell, "go_on", _from_the_group, seeded=True),
+    Plant("the relay goes on behind what was refused", outbox.Relay, "_send_some", _behind_the_last, seeded=True),
     Plant("transfers are not written", saving, "_copy", _without_table("transfers")),
     Plant("a changed lot is not written", saving, "_write", _without_statement(saving._CHANGED_LOTS)),
     Plant("a changed claim is not written", saving, "_write", _without_statement(saving._CHANGED_CLAIMS)),

@@ -3,14 +3,12 @@
 import asyncio
 import random
 import time
+import traceback
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-
-from aiokafka.errors import KafkaError
 
 from contracts.topics import MEMBERS as MEMBERS_TOPIC
 from contracts.topics import SEGMENTS, TIERS
@@ -50,6 +48,8 @@ class Schedule:
     def __init__(self, run: LedgerRun) -> None:
         self.run, self.rng = run, run.rng
         self.nodes: list[Node] = []
+        self.skews: dict[Node, timedelta] = {}
+        """How wrong the clock of a process is."""
         self.told: list[Fact] = []
         self.calls: list[Call] = []
         self.troubles: dict[str, Callable[[Node], Awaitable[None]]] = {
@@ -81,7 +81,7 @@ class Schedule:
             self.nodes = living or [await self.run.start()]
             await self._share_out()
         node = self.rng.choice(self.nodes)
-        node.clock.at = self.run.cluster.now  # type: ignore[attr-defined]
+        node.clock.at = self.run.cluster.now + self.skews.get(node, timedelta())  # type: ignore[attr-defined]
         return node
 
     async def _share_out(self) -> None:
@@ -170,18 +170,18 @@ class Schedule:
             await asyncio.wait([held, taken])
             node.end()
             taken.result()
-        with suppress(Exception):
-            held.result()
+        held.result()
 
     async def _take_all(self, heir: Node) -> None:
         await self._share_out()
         await heir.consume(dict.fromkeys(self.run.partitions, 5))
 
     async def _clock(self, node: Node) -> None:
-        """The clock of its machine is wrong."""
+        """The clock of its machine goes wrong, and stays so."""
         kind, minutes = self.rng.choice((("clock ahead", 180), ("clock behind", -30)))
         self.run.faults[kind] += 1
-        node.clock.at += timedelta(minutes=minutes)  # type: ignore[attr-defined]
+        self.skews[node] = timedelta(minutes=minutes)
+        node.clock.at = self.run.cluster.now + self.skews[node]  # type: ignore[attr-defined]
 
     async def _compact(self, node: Node) -> None:
         for topic in COMPACTED:
@@ -193,16 +193,14 @@ async def _as_loop(work: Callable[[], Awaitable[object]]) -> None:
     try:
         await work()
     except Exception as error:
-        if not (is_transient(error) or isinstance(error, KafkaError)):
+        if not is_transient(error):
             raise
 
 
-async def play_seeds(database: Database, keys: Path, seeds: range, told: Told, seconds_max: float) -> None:
-    """Each seed's story, until the time is over."""
+async def play_seeds(database: Database, keys: Path, seeds: Iterable[int], told: Told) -> None:
+    """Each seed's story."""
     began = time.monotonic()
     for seed in seeds:
-        if time.monotonic() - began > seconds_max:
-            break
         await _play(database, keys, seed, told)
     told.seconds += time.monotonic() - began
 
@@ -220,6 +218,8 @@ async def _play(database: Database, keys: Path, seed: int, told: Told) -> None:
             findings = await run.look()
         except Stuck as stuck:
             findings = [Finding("stuck", str(stuck))]
+        except Exception as error:
+            findings = [Finding("raised", f"{error!r} at {traceback.extract_tb(error.__traceback__)[-1]}")]
         finally:
             run.end_all()
     told.seeds.append(seed)
