@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from itertools import count, cycle, islice
 from typing import Any
 
+import asyncpg
+
 from contracts.topics import INGEST
 from laurel.embedded.process import HOST, free_port
 from laurel.shopify import headers as signed_headers
@@ -52,9 +54,7 @@ async def _kept(bench: Bench) -> Sample:
     """What order-ingest answers 2xx; afterwards all of it must be there, and be read."""
     secret = secrets.token_hex(32)
     async with fresh(bench, BASIS, INGEST) as dsn, connected(dsn) as look:
-        now = datetime.now(UTC)
-        await create_source(look, TEN.program_id, SOURCE, now=now)
-        place = await create_connection(look, TEN.program_id, SOURCE, "shopify", secret, now=now)
+        place = await connect_shop(look, secret)
         async with bench.service(INGEST, dsn) as (running,):
             meter = bench.meter([running])
             asked = await _ask(bench, running.url, place, secret, meter.begin)
@@ -75,6 +75,13 @@ async def _kept(bench: Bench) -> Sample:
     return sample
 
 
+async def connect_shop(connection: asyncpg.Connection, secret: str) -> str:
+    """Let order-ingest take a shop's webhooks; returns the connection's id."""
+    now = datetime.now(UTC)
+    await create_source(connection, TEN.program_id, SOURCE, now=now)
+    return await create_connection(connection, TEN.program_id, SOURCE, "shopify", secret, now=now)
+
+
 async def _bare(bench: Bench) -> Sample:
     """What the bare app answers."""
     secret, port = secrets.token_hex(32), free_port()
@@ -93,7 +100,7 @@ async def _ask(bench: Bench, url: str, connection_id: str, secret: str, begin: A
     Both sides are asked equally long; only the bare app is so fast that they come round again.
     """
     seconds = bench.count(5, 3)
-    ready = list(islice(_webhooks(connection_id, secret), seconds * PER_SECOND_MAX))
+    ready = list(islice(webhooks(connection_id, secret), seconds * PER_SECOND_MAX))
     begin()
     asked = await closed_loop(url, cycle(ready), CONNECTIONS, seconds)
     if asked.others:
@@ -101,25 +108,30 @@ async def _ask(bench: Bench, url: str, connection_id: str, secret: str, begin: A
     return asked
 
 
-def _webhooks(connection_id: str, secret: str) -> Iterator[Request]:
-    for number in count(1):
-        body = json.dumps(_payload(number)).encode()
-        headers = signed_headers(secret, body, "orders/create", f"webhook-{number}")
-        yield Request("POST", f"/v1/connections/{connection_id}/webhooks", tuple(headers.items()), body)
+def webhooks(connection_id: str, secret: str, first: int = 1, customers: int = CUSTOMERS) -> Iterator[Request]:
+    """Paid orders of now, numbered from `first`, of so many customers in turn. Requests are named by their order."""
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    for number in count(first):
+        body = json.dumps(_payload(number, number % customers, at)).encode()
+        headers = tuple(signed_headers(secret, body, "orders/create", f"webhook-{number}").items())
+        yield Request("POST", f"/v1/connections/{connection_id}/webhooks", headers, body, str(number))
 
 
-def _payload(number: int) -> dict[str, Any]:
+def address(customer: int) -> str:
+    """Where a customer gets mail."""
+    return f"buyer-{customer}@example.com"
+
+
+def _payload(number: int, customer: int, at: str) -> dict[str, Any]:
     """An order as Shopify tells it, as far as anybody reads it; a note brings it to its size."""
-    at = "2026-01-02T03:04:05+00:00"
     line = {"id": number, "product_id": 1, "title": "Tea tin", "price": "11.20", "quantity": 1, "gift_card": False}
-    customer = number % CUSTOMERS
     return {
         "id": number, "name": f"#{number}", "created_at": at, "processed_at": at, "updated_at": at, "currency": "USD",
         "presentment_currency": "USD", "taxes_included": False, "test": False, "financial_status": "paid",
         "subtotal_price": "11.20", "total_price": "11.20", "total_tax": "0.00", "total_discounts": "0.00",
-        "customer": {"id": customer + 1, "email": f"buyer-{customer}@example.com", "verified_email": True,
+        "customer": {"id": customer + 1, "email": address(customer), "verified_email": True,
                      "state": "enabled", "created_at": at, "updated_at": at},
-        "email": f"buyer-{customer}@example.com", "line_items": [line], "refunds": [], "note": _PADDING,
+        "email": address(customer), "line_items": [line], "refunds": [], "note": _PADDING,
     }  # fmt: skip
 
 
