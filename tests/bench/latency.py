@@ -39,7 +39,7 @@ class Sink:
     def __init__(self) -> None:
         self.taken_at: dict[str, list[float]] = defaultdict(list)
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: ARG002, N802
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         """aiosmtpd calls this with each mail."""
         for recipient in envelope.rcpt_tos:
             self.taken_at[recipient].append(time.time())
@@ -179,7 +179,8 @@ def _mailed_at(bench: Bench, path: Path, requests: Sequence[Request]) -> dict[st
         taken = path.sink.taken_at[address(int(request.name) % path.customers)]
         if len(taken) != 1:
             bench.faults.append(f"{MAILED}: {len(taken)} mails tell of order {request.name}")
-        found |= {request.name: at for at in taken[:1]}
+        if taken:
+            found[request.name] = taken[0]
     return found
 
 
