@@ -16,7 +16,7 @@ from laurel.keys import make_keys
 from laurel.topics import wanted
 from shared.admin import apply_topics
 
-from . import backlog, growth, instances, ledger, path, reads, report
+from . import backlog, growth, instances, latency, ledger, path, reads, report, webhooks
 from .arithmetic import Series
 from .figures import FAMILIES
 from .servers import Bench, postgres_settings
@@ -28,6 +28,8 @@ MEASURED_BY: dict[Family, tuple[str, ...]] = {
     growth.measure: ("growth",),
     backlog.measure: ("backlog", "relay"),
     reads.measure: ("reads", "redemptions"),
+    webhooks.measure: ("webhooks",),
+    latency.measure: ("latency",),
 }
 """Which figures each measures, in the order of the run."""
 

@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count, islice
 from uuid import UUID
 
@@ -174,7 +175,7 @@ def _redemptions(bench: Bench, members: list[UUID]) -> Iterator[Request]:
 
 def _p99(bench: Bench, sample: Sample, asked: Asked) -> Sample:
     _only_accepted(bench, asked)
-    return Sample(percentile(asked.latency_ms, 99), sample.foreign_cores)
+    return replace(sample, value=percentile(asked.latency_ms, 99))
 
 
 def _only_accepted(bench: Bench, asked: Asked) -> None:

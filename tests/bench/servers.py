@@ -143,10 +143,11 @@ class Bench:
         try:
             yield Running(name, process, f"http://{HOST}:{port}")
         finally:
-            await _end(process)
+            await ended(process)
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def ended(process: asyncio.subprocess.Process) -> None:
+    """Stop a process, by force where it takes long."""
     if process.returncode is None:
         process.terminate()
         try:
