@@ -68,11 +68,16 @@ async def open_pool(settings: Settings, name: str) -> asyncpg.Pool:
                 timeout=settings.connect_timeout_seconds,
                 command_timeout=settings.statement_timeout_ms / 1000 + 5,
                 server_settings=server_settings(settings, name),
+                reset=_nothing,
             )
         except (*TRANSIENT, asyncpg.InvalidCatalogNameError) as error:
             attempt += 1
             log.warning("waiting for PostgreSQL", error=str(error), attempt=attempt)
             await asyncio.sleep(0.1 + pause_seconds(attempt, 5.0))
+
+
+async def _nothing(_: asyncpg.Connection) -> None:
+    """What a connection of the pool does is over with its transaction: no round trip to put its session back."""
 
 
 def server_settings(settings: Settings, name: str) -> dict[str, str]:

@@ -232,15 +232,12 @@ async def _store(
         content = content_of(report)
         if content != await store.claim_activity(tx.connection, program_id, report.source, report.activity_id, content):
             raise Problem(409, "Other content", f"activity {report.activity_id} was told before with other content")
-    delivery_id = await store.insert_delivery(
-        tx.connection,
-        NewDelivery(
-            program_id=program_id, source=report.source, connection_id=None, platform="api", topic=topic,
-            webhook_id=None, headers={}, body=body, body_sha256=hashlib.sha256(body).digest(),
-            traceparent=current_traceparent(), received_at=tx.now,
-        ),
+    delivery = NewDelivery(
+        program_id=program_id, source=report.source, connection_id=None, platform="api", topic=topic,
+        webhook_id=None, headers={}, body=body, body_sha256=hashlib.sha256(body).digest(),
+        traceparent=current_traceparent(), received_at=tx.now,
     )  # fmt: skip
-    assert delivery_id is not None
+    [delivery_id] = await store.insert_deliveries(tx.connection, [delivery])
     told: dict[str, Any] = {name: getattr(report, name, None) for name in ("source", "order_id", "activity_id")}
     customer_id = None if isinstance(report, RevocationReport) else report.customer.customer_id
     accepted = Accepted(delivery_id=delivery_id, customer_id=customer_id, **told)

@@ -1,15 +1,19 @@
 """Webhooks of platforms: checked on the raw bytes, stored, answered, and only then read."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
+from shared.db import is_transient
 from shared.http import Problem
 from shared.service import Context
 from shared.telemetry import counter, current_traceparent
@@ -21,6 +25,8 @@ from .store import Connection, NewDelivery
 DELIVERIES = "deliveries"
 """The loop that reads what was stored."""
 BODY_BYTES_MAX = 1024 * 1024
+KEPT_MAX, KEPT_BYTES_MAX = 200, 8 * 1024 * 1024
+"""Of one commit."""
 CONNECTION_CACHED = timedelta(seconds=2)
 CONNECTIONS_CACHED_MAX = 1000
 TRIES = 2
@@ -34,6 +40,7 @@ class Receiver:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._keeper = _Keeper(context)
         self._known: dict[str, tuple[datetime, Connection]] = {}
 
     async def receive(self, connection_id: str, request: Request) -> None:
@@ -69,7 +76,7 @@ class Receiver:
             traceparent=current_traceparent(),
             received_at=self._context.clock.now(),
         )
-        await self._context.execute(partial(_store, delivery), tries=TRIES)
+        await self._keeper.keep(delivery)
 
     async def _connection(self, connection_id: str) -> Connection:
         now = self._context.clock.now()
@@ -91,8 +98,67 @@ class Receiver:
         return connection
 
 
-async def _store(delivery: NewDelivery, tx: Transaction) -> None:
-    await store.insert_delivery(tx.connection, delivery)
+@dataclass(eq=False, slots=True)
+class _Waiting:
+    delivery: NewDelivery
+    done: asyncio.Future[None]
+
+
+class _Keeper:
+    """What comes while one commit is under way shares the next: a flood takes few, and a lone webhook never waits."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._waiting: deque[_Waiting] = deque()
+        self._work: asyncio.Task[None] | None = None
+
+    async def keep(self, delivery: NewDelivery) -> None:
+        """Return when it is durable. Raises what kept it from being so."""
+        waiting = _Waiting(delivery, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        if self._work is None or self._work.done():
+            self._work = asyncio.create_task(self._keep_all())
+        await waiting.done
+
+    async def _keep_all(self) -> None:
+        while self._waiting:
+            await self._keep_some(self._portion())
+
+    def _portion(self) -> list[_Waiting]:
+        taken: list[_Waiting] = []
+        size = 0
+        while self._waiting and len(taken) < KEPT_MAX and (not taken or size < KEPT_BYTES_MAX):
+            taken.append(self._waiting.popleft())
+            size += len(taken[-1].delivery.body)
+        return taken
+
+    async def _keep_some(self, taken: Sequence[_Waiting]) -> None:
+        try:
+            await self._context.execute(partial(_store, [item.delivery for item in taken]), tries=TRIES)
+        except Exception as error:  # noqa: BLE001 - told to whom it concerns
+            if len(taken) > 1 and not is_transient(error):
+                # Whichever is at fault must not take its neighbours along.
+                for item in taken:
+                    await self._keep_some([item])
+                return
+            _tell(taken, error)
+        else:
+            _tell(taken, None)
+
+
+def _tell(taken: Sequence[_Waiting], error: Exception | None) -> None:
+    for item in taken:
+        # Who has hung up meanwhile is told nothing; what they sent is kept all the same.
+        if item.done.done():
+            continue
+        if error is None:
+            item.done.set_result(None)
+        else:
+            item.done.set_exception(error)
+
+
+async def _store(deliveries: Sequence[NewDelivery], tx: Transaction) -> None:
+    await store.insert_deliveries(tx.connection, deliveries)
 
 
 async def _bounded_body(request: Request) -> bytes:

@@ -1,5 +1,6 @@
 """Webhooks: checked, stored, answered, read later; hostile ones get a 4xx and leave nothing."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -135,6 +136,37 @@ async def test_nothing_is_answered_200_that_is_not_stored(edge: Edge) -> None:
     response = await edge.webhook(body(order(id=3)))
     assert response.status_code == 503
     assert response.headers["content-type"] == "application/problem+json"
+
+
+async def test_many_at_once_share_their_commits_and_all_are_stored(edge: Edge) -> None:
+    bodies = [body(order(id=number)) for number in range(1, 251)]
+    # Some come twice, which is no reason to refuse them.
+    responses = await asyncio.gather(*(edge.webhook(one) for one in (*bodies, *bodies[:20])))
+    assert {response.status_code for response in responses} == {200}
+    assert await stored(edge) == len(bodies)
+    [commits] = await edge.fetch("SELECT count(DISTINCT xmin::text) FROM deliveries")
+    assert commits[0] < len(bodies) / 4
+
+
+async def test_what_cannot_be_stored_does_not_take_its_neighbours_along(edge: Edge) -> None:
+    now = edge.harness.clock.now()
+    other = await edge.db(
+        lambda connection: store.create_connection(connection, "aurora", "shop", "shopify", SECRET, now=now)
+    )
+    path, headers = f"/v1/connections/{other}/webhooks", {"content-type": "application/json"}
+
+    async def to_other(number: int) -> int:
+        sent = body(order(id=number))
+        signed = headers | {"x-shopify-hmac-sha256": sign(sent)}
+        return (await edge.client.post(path, content=sent, headers=signed)).status_code
+
+    assert await to_other(1) == 200
+    for table in ("deliveries", "connection_secrets", "connections"):  # Gone, while it is still known for a moment.
+        await edge.fetch(f"DELETE FROM {table} WHERE connection_id = $1", other)
+    mine = [edge.webhook(body(order(id=number))) for number in range(10, 30)]
+    answers = await asyncio.gather(*mine[:10], to_other(2), *mine[10:])
+    assert [getattr(answer, "status_code", answer) for answer in answers] == [200] * 10 + [500] + [200] * 10
+    assert await stored(edge) == 20
 
 
 HOSTILE = [

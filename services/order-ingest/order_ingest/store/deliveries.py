@@ -66,18 +66,26 @@ _INFO = """delivery_id, program_id, source, connection_id, platform, topic, body
     processed_at"""
 
 
-async def insert_delivery(connection: asyncpg.Connection, delivery: NewDelivery) -> int | None:
-    """Keep a delivery. Returns its id; None for one that was kept before, body and webhook id alike."""
-    delivery_id: int | None = await connection.fetchval(
+async def insert_deliveries(connection: asyncpg.Connection, deliveries: Sequence[NewDelivery]) -> list[int]:
+    """Keep deliveries, in one statement. Returns the ids of those whose body and webhook id were not kept before."""
+    columns = zip(*(_fields(item) for item in deliveries), strict=True)
+    rows = await connection.fetch(
         """INSERT INTO deliveries (program_id, source, connection_id, platform, topic, webhook_id, headers, body,
                                    body_sha256, traceparent, received_at)
-           VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb, $8, $9, $10, $11)
+           SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[],
+                                $8::bytea[], $9::bytea[], $10::text[], $11::timestamptz[])
            ON CONFLICT DO NOTHING RETURNING delivery_id""",
+        *(list(column) for column in columns),
+    )
+    return [row["delivery_id"] for row in rows]
+
+
+def _fields(delivery: NewDelivery) -> tuple[object, ...]:
+    return (
         delivery.program_id, delivery.source, delivery.connection_id, delivery.platform, delivery.topic,
         delivery.webhook_id, json.dumps(dict(delivery.headers)), delivery.body, delivery.body_sha256,
         delivery.traceparent, delivery.received_at,
     )  # fmt: skip
-    return delivery_id
 
 
 async def take_received(connection: asyncpg.Connection, *, limit: int, bytes_max: int) -> list[Delivery]:
