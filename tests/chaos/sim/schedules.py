@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from contracts.base import Event
 from contracts.topics import MEMBERS as MEMBERS_TOPIC
 from contracts.topics import SEGMENTS, TIERS
 from shared.db import is_transient
@@ -51,6 +52,8 @@ class Schedule:
         self.skews: dict[Node, timedelta] = {}
         """How wrong the clock of a process is."""
         self.told: list[Fact] = []
+        self.stale: set[tuple[type[Event], str]] = set()
+        """By type and key, of what something old was published once more."""
         self.calls: list[Call] = []
         self.troubles: dict[str, Callable[[Node], Awaitable[None]]] = {
             "die": self._die, "end": self._end, "cut": self._cut, "commit": self._commit, "refuse": self._refuse,
@@ -138,7 +141,9 @@ class Schedule:
     async def _stale(self, node: Node) -> None:
         """Something old once more, when newer versions are known."""
         self.run.faults["stale"] += 1
-        self.run.publish(self.rng.choice(self.told), again=True)
+        fact = self.rng.choice(self.told)
+        self.run.publish(fact, again=True)
+        self.stale.add((type(fact.event), fact.event.key()))
 
     async def _join(self, node: Node) -> None:
         """Another process comes, or one goes: partitions move."""
@@ -184,6 +189,11 @@ class Schedule:
         node.clock.at = self.run.cluster.now + self.skews[node]  # type: ignore[attr-defined]
 
     async def _compact(self, node: Node) -> None:
+        """Only the last of each key stays; who repeats goes on to the newest, so that the last is the newest too."""
+        newest = {(type(fact.event), fact.event.key()): fact for fact in self.told}
+        for key in sorted(self.stale, key=str):
+            self.run.publish(newest[key], again=True)
+        self.stale.clear()
         for topic in COMPACTED:
             self.run.cluster.compact(topic)
 
