@@ -20,6 +20,12 @@ def build(context: Context) -> Service:
     programs = ProgramBook()
     salt = fingerprint_salt(context.settings.keys_dir)
 
+    receiver = webhooks.Receiver(context)
+
+    async def read() -> bool:
+        await receiver.lull()
+        return await deliveries.read_some(context, programs, salt)
+
     async def decide() -> bool:
         return await context.execute(partial(handlers.decide_undecided, programs, salt))
 
@@ -35,16 +41,10 @@ def build(context: Context) -> Service:
             restoring.republish_activities,
         ),
         reference=Reference(PROGRAMS, programs.add),
-        routes=api.routes(context),
+        routes=api.routes(context, receiver),
         stores_first=True,
         tasks=(
-            partial(
-                every,
-                context,
-                webhooks.DELIVERIES,
-                seconds=1.0,
-                work=partial(deliveries.read_some, context, programs, salt),
-            ),
+            partial(every, context, webhooks.DELIVERIES, seconds=1.0, work=read),
             partial(every, context, "undecided", seconds=5.0, work=decide),
             partial(every, context, "purge", seconds=600.0, work=partial(deliveries.purge_some, context)),
         ),

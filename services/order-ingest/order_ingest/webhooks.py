@@ -6,6 +6,7 @@ import hashlib
 import hmac
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -27,12 +28,18 @@ DELIVERIES = "deliveries"
 BODY_BYTES_MAX = 1024 * 1024
 KEPT_MAX, KEPT_BYTES_MAX = 200, 8 * 1024 * 1024
 """Of one commit."""
+CROWD, CROWDED_SECONDS_MAX = 8, 1.0
+"""So many webhooks in one commit are a flood; reading stands back, but no longer than this."""
 CONNECTION_CACHED = timedelta(seconds=2)
 CONNECTIONS_CACHED_MAX = 1000
 TRIES = 2
 """Shopify waits five seconds; it sends again, so that an answer in time is worth more than another try."""
-_KEPT_HEADERS = ("topic", "shop-domain", "webhook-id", "event-id", "triggered-at", "api-version")
+_KEPT_HEADERS = {
+    name: b"x-shopify-" + name.encode()
+    for name in ("topic", "shop-domain", "webhook-id", "event-id", "triggered-at", "api-version")
+}
 RECEIVED = counter("webhooks", "Webhooks by what became of them.", ("outcome",))
+_STORED = RECEIVED.labels("stored")
 
 
 class Receiver:
@@ -43,6 +50,11 @@ class Receiver:
         self._keeper = _Keeper(context)
         self._known: dict[str, tuple[datetime, Connection]] = {}
 
+    async def lull(self) -> None:
+        """Return when webhooks do not crowd, in a second at the latest: what reads them gives way to taking them in."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._keeper.calm.wait(), CROWDED_SECONDS_MAX)
+
     async def receive(self, connection_id: str, request: Request) -> None:
         """Store one delivery. Raises `Problem`; returning means that it is durable."""
         try:
@@ -50,7 +62,7 @@ class Receiver:
         except Problem as problem:
             RECEIVED.labels(str(problem.status)).inc()
             raise
-        RECEIVED.labels("stored").inc()
+        _STORED.inc()
         self._context.wake(DELIVERIES).set()
 
     async def _receive(self, connection_id: str, request: Request) -> None:
@@ -111,6 +123,10 @@ class _Keeper:
         self._context = context
         self._waiting: deque[_Waiting] = deque()
         self._work: asyncio.Task[None] | None = None
+        self._sizes: deque[int] = deque(maxlen=2)
+        self.calm = asyncio.Event()
+        """Not set while commits are large: of two in a row, since the first to come is alone."""
+        self.calm.set()
 
     async def keep(self, delivery: NewDelivery) -> None:
         """Return when it is durable. Raises what kept it from being so."""
@@ -122,7 +138,14 @@ class _Keeper:
 
     async def _keep_all(self) -> None:
         while self._waiting:
-            await self._keep_some(self._portion())
+            taken = self._portion()
+            self._sizes.append(len(taken))
+            if max(self._sizes) >= CROWD:
+                self.calm.clear()
+            else:
+                self.calm.set()
+            await self._keep_some(taken)
+        self.calm.set()
 
     def _portion(self) -> list[_Waiting]:
         taken: list[_Waiting] = []
@@ -188,7 +211,7 @@ def is_signed(signature: bytes, body: bytes, secrets: tuple[bytes, ...]) -> bool
 
 def _kept_headers(headers: Mapping[bytes, bytes]) -> dict[str, str]:
     """The headers worth keeping. No MAC covers them: they are hints."""
-    found = {name: headers.get(b"x-shopify-" + name.encode()) for name in _KEPT_HEADERS}
     return {
-        name: value.decode("latin-1").replace("\x00", "")[:255] for name, value in found.items() if value is not None
-    }
+        name: headers[sent].decode("latin-1").replace("\x00", "")[:255]
+        for name, sent in _KEPT_HEADERS.items() if sent in headers
+    }  # fmt: skip
