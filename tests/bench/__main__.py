@@ -16,7 +16,7 @@ from laurel.keys import make_keys
 from laurel.topics import wanted
 from shared.admin import apply_topics
 
-from . import backlog, growth, instances, latency, ledger, path, reads, report, webhooks
+from . import backlog, growth, instances, latency, ledger, memory, path, reads, report, webhooks
 from .arithmetic import Series
 from .figures import FAMILIES
 from .servers import Bench, postgres_settings
@@ -30,6 +30,7 @@ MEASURED_BY: dict[Family, tuple[str, ...]] = {
     reads.measure: ("reads", "redemptions"),
     webhooks.measure: ("webhooks",),
     latency.measure: ("latency",),
+    memory.measure: ("memory",),
 }
 """Which figures each measures, in the order of the run."""
 
