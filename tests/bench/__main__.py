@@ -16,7 +16,7 @@ from laurel.keys import make_keys
 from laurel.topics import wanted
 from shared.admin import apply_topics
 
-from . import backlog, growth, instances, latency, ledger, path, reads, report, webhooks
+from . import backlog, growth, instances, latency, ledger, memory, path, reads, report, webhooks
 from .arithmetic import Series
 from .figures import FAMILIES
 from .servers import Bench, postgres_settings
@@ -30,6 +30,7 @@ MEASURED_BY: dict[Family, tuple[str, ...]] = {
     reads.measure: ("reads", "redemptions"),
     webhooks.measure: ("webhooks",),
     latency.measure: ("latency",),
+    memory.measure: ("memory",),
 }
 """Which figures each measures, in the order of the run."""
 
@@ -55,10 +56,16 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--only", default=",".join(FAMILIES), help=f"of {', '.join(FAMILIES)}; separated by commas")
     parser.add_argument("--quick", action="store_true", help="small counts and two rounds: a try, no measurement")
     parser.add_argument("--rounds", type=int, help="how often the slices are interleaved")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="keep what was measured under this name, too")
+    parser.add_argument("--before", type=Path, metavar="FILE", help="show what an earlier run kept beside this one")
     arguments = parser.parse_args()
     arguments.only = frozenset(arguments.only.split(","))
     if unknown := arguments.only - set(FAMILIES):
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    try:
+        arguments.before = arguments.before and report.medians(arguments.before)
+    except (OSError, ValueError) as error:
+        parser.error(f"--before: {error}")
     return arguments
 
 
@@ -86,8 +93,14 @@ def main() -> int:
             series = uvloop.run(measure(bench, arguments.only))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    report.show(console, series)
-    console.print(f"written to {report.write(series, settings, bench.faults)}")
+    report.show(console, series, arguments.before)
+    written = report.write(series, settings, bench.faults)
+    if arguments.keep:
+        arguments.keep.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(written, arguments.keep)
+    for file in (written, arguments.keep, report.draw(series)):
+        if file:
+            console.print(f"written to {file}")
     for fault in bench.faults:
         console.print(fault, style="bold red")
     return 1 if bench.faults else 0

@@ -1,10 +1,7 @@
 """A large backlog drained while new orders keep coming, and the relay alone with a full outbox."""
 
 import itertools
-from collections.abc import Callable, Sequence
 from pathlib import Path
-
-import asyncpg
 
 from contracts.points import PointsGrantedV1
 from contracts.topics import POINTS, POINTS_TOPIC
@@ -14,6 +11,7 @@ from .arithmetic import Sample, Series, ratio
 from .ledger import (
     PATIENT,
     Gate,
+    caught_up,
     check_books,
     connected,
     consumed,
@@ -24,7 +22,7 @@ from .ledger import (
     until,
 )
 from .path import OURS
-from .servers import Bench, Running
+from .servers import Bench
 from .traffic import PORTION, TEN, Live, orders, record, send
 
 LIVE_SHARE = 0.2
@@ -75,25 +73,14 @@ async def _backlog(bench: Bench, count: int, live_per_second: float) -> Sample:
             meter.begin()
             async with Live(bench.kafka.bootstrap, live_per_second, new) as live:
                 await gate.open()
-                await _caught_up(look, services, lambda: start + count + live.sent)
+                await caught_up(look, services, lambda: start + count + live.sent)
                 done = await consumed(look) - start
                 sample = meter.end(done)
                 await live.stop()
-            await _caught_up(look, services, lambda: start + count + live.sent)
+            await caught_up(look, services, lambda: start + count + live.sent)
             await until(lambda: nothing_unsent(look))
         await check_books(bench, BACKLOG, dsn, count + live.sent, before)
     return sample
-
-
-async def _caught_up(look: asyncpg.Connection, services: Sequence[Running], target: Callable[[], int]) -> None:
-    """Return when everything that was sent until now is consumed, but for what a batch holds."""
-
-    async def done() -> bool:
-        for service in services:
-            service.check()
-        return await consumed(look) >= target()
-
-    await until(done, 3600.0)
 
 
 async def _relay(bench: Bench, count: int) -> Sample:

@@ -7,8 +7,8 @@ or not earlier ones are through. Each customer places one order in a slice, so t
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -51,8 +51,8 @@ class Path:
     """The services, and where to look."""
 
     services: Sequence[Running]
-    points: asyncpg.Connection
-    notification: asyncpg.Connection
+    look: Mapping[str, asyncpg.Connection]
+    """A connection to the database of each."""
     place: str
     secret: str
     sink: Sink
@@ -81,13 +81,13 @@ class Path:
         async def done() -> bool:
             for service in self.services:
                 service.check()
-            return await self.notification.fetchval(_ALL_SENT, self.orders) is True
+            return await self.look[NOTIFICATION].fetchval(_ALL_SENT, self.orders) is True
 
         await until(done, SECONDS_MAX)
 
     async def committed_at(self) -> dict[str, float]:
         """By order, when its points were committed, as PostgreSQL noted it."""
-        return {row["order_id"]: float(row["at"]) for row in await self.points.fetch(_COMMITTED_AT)}
+        return {row["order_id"]: float(row["at"]) for row in await self.look[POINTS].fetch(_COMMITTED_AT)}
 
 
 _ALL_SENT = """
@@ -101,15 +101,30 @@ _COMMITTED_AT = """
 
 async def measure(bench: Bench, _wanted: frozenset[str]) -> dict[str, Series]:
     """Figures 5 and 6."""
-    for service in SERVICES:
+    async with whole_path(bench, bench.count(1500, 300)) as path:
+        return await _measured(bench, path)
+
+
+@asynccontextmanager
+async def whole_path(bench: Bench, customers: int, services: Sequence[str] = SERVICES) -> AsyncIterator[Path]:
+    """These services on fresh databases, a shop that order-ingest knows, and a mail server. order-ingest is first."""
+    for service in services:
         migrated(bench, _basis(service), service)
     sink, port = Sink(), free_port()
     controller = Controller(sink, hostname=HOST, port=port)
     controller.start()
     try:
         async with AsyncExitStack() as stack:
-            path = await _started(bench, stack, sink, port)
-            return await _measured(bench, path)
+            dsns = {name: await stack.enter_async_context(fresh(bench, _basis(name), name)) for name in services}
+            look = {name: await stack.enter_async_context(connected(dsns[name])) for name in services}
+            secret = secrets.token_hex(32)
+            place = await connect_shop(look[INGEST], secret)
+            settings: dict[str, Mapping[str, str]] = {NOTIFICATION: {"smtp_host": HOST, "smtp_port": str(port)}}
+            running: list[Running] = []
+            for name in services:
+                said = settings.get(name, {})
+                running += await stack.enter_async_context(bench.service(name, dsns[name], settings=said))
+            yield Path(running, look, place, secret, sink, customers)
     finally:
         controller.stop()
 
@@ -118,23 +133,10 @@ def _basis(service: str) -> str:
     return f"basis_latency_{service.replace('-', '_')}"
 
 
-async def _started(bench: Bench, stack: AsyncExitStack, sink: Sink, port: int) -> Path:
-    settings: dict[str, Mapping[str, str]] = {NOTIFICATION: {"smtp_host": HOST, "smtp_port": str(port)}}
-    dsns = {service: await stack.enter_async_context(fresh(bench, _basis(service), service)) for service in SERVICES}
-    look = {service: await stack.enter_async_context(connected(dsns[service])) for service in SERVICES}
-    secret = secrets.token_hex(32)
-    place = await connect_shop(look[INGEST], secret)
-    running: list[Running] = []
-    for service in SERVICES:
-        said = settings.get(service, {})
-        running += await stack.enter_async_context(bench.service(service, dsns[service], settings=said))
-    return Path(running, look[POINTS], look[NOTIFICATION], place, secret, sink, bench.count(1500, 300))
-
-
 async def _measured(bench: Bench, path: Path) -> dict[str, Series]:
     bench.say("latency: customers order for the first time")
-    await _all_at_once(bench, path)
-    saturation = await _all_at_once(bench, path)
+    await all_at_once(bench, path)
+    saturation = await all_at_once(bench, path)
     committed: list[Sample] = []
     mailed: list[Sample] = []
     for number in range(min(bench.rounds, 3)):
@@ -147,7 +149,7 @@ async def _measured(bench: Bench, path: Path) -> dict[str, Series]:
     }  # fmt: skip
 
 
-async def _all_at_once(bench: Bench, path: Path) -> Sample:
+async def all_at_once(bench: Bench, path: Path) -> Sample:
     """Orders a second, from the first request to the last mail."""
     requests = path.requests()
     meter = bench.meter(path.services)
@@ -165,7 +167,7 @@ async def _slice(bench: Bench, path: Path, per_second: float) -> tuple[Sample, S
     _only_accepted(bench, asked)
     await path.through()
     used = meter.end(len(requests))
-    bench.faults += [f"latency: {fault}" for fault in await faults(path.points, path.orders)]
+    bench.faults += [f"latency: {fault}" for fault in await faults(path.look[POINTS], path.orders)]
     return (
         _p99(bench, COMMITTED, asked, await path.committed_at(), used),
         _p99(bench, MAILED, asked, _mailed_at(bench, path, requests), used),
@@ -195,4 +197,4 @@ def _p99(bench: Bench, what: str, asked: Asked, then: Mapping[str, float], used:
 
 def _only_accepted(bench: Bench, asked: Asked) -> None:
     if asked.others:
-        bench.faults.append(f"latency: answers other than 2xx: {asked.others}")
+        bench.faults.append(f"whole path: answers other than 2xx: {asked.others}")

@@ -165,6 +165,17 @@ async def until(question: Callable[[], Awaitable[bool]], seconds_max: float = 90
             await asyncio.sleep(_LOOK_SECONDS)
 
 
+async def caught_up(connection: asyncpg.Connection, services: Sequence[Running], target: Callable[[], int]) -> None:
+    """Return when the orders were read so far; the target may move meanwhile. Raises RuntimeError as below."""
+
+    async def done() -> bool:
+        for service in services:
+            service.check()
+        return await consumed(connection) >= target()
+
+    await until(done, 3600.0)
+
+
 async def all_done(connection: asyncpg.Connection, target: int, services: Sequence[Running]) -> None:
     """Return when the orders were read so far and no event waits. Raises RuntimeError when a service ended."""
 

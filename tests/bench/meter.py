@@ -62,7 +62,11 @@ def tree_seconds(root: int) -> float:
 
 
 def resident_mb(pid: int) -> float:
-    """Memory of one process that is in RAM, in MB of 10⁶ bytes."""
+    """Memory of one process that is in RAM (RSS), in MB of 10⁶ bytes.
+
+    Not PSS: it shares out what processes have in common, so that a service would look lean beside its neighbours. In a
+    container of its own there are none.
+    """
     pages = int((_PROC / str(pid) / "statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
