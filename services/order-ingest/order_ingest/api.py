@@ -1,7 +1,6 @@
 """HTTP for the outside: webhooks, reports of stores, lookups, and tokens for members."""
 
 import hashlib
-from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated, Any, Self
@@ -19,7 +18,7 @@ from contracts.commerce import ActivityReport, MemberReport, OrderReport
 from contracts.members import CustomerRef
 from contracts.orders import OrderChangedV1
 from shared.access import MEMBER_TTL_MAX, Principal, require
-from shared.http import Problem
+from shared.http import Problem, RawRoute
 from shared.service import Context
 from shared.telemetry import current_traceparent
 from shared.transaction import Transaction
@@ -109,20 +108,9 @@ class TokenView(_View):
     expires_at: datetime
 
 
-class _RawRoute(APIRoute):
-    """Hands requests over as they came: FastAPI's way to arguments takes longer than all that a webhook needs."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        async def handle(request: Request) -> Response:
-            response: Response = await self.endpoint(**request.path_params, request=request)
-            return response
-
-        return handle
-
-
 def routes(context: Context, receiver: Receiver) -> APIRouter:
     """All routes of the service; webhooks first, because routes are tried one by one."""
-    router = APIRouter(prefix="/v1", route_class=_RawRoute)
+    router = APIRouter(prefix="/v1", route_class=RawRoute)
 
     @router.post("/connections/{connection_id}/webhooks", summary="Receive a platform's webhook", response_model=Stored)
     async def receive_webhook(connection_id: str, request: Request) -> Response:
