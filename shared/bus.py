@@ -96,7 +96,8 @@ class Shell(Assignment):
     async def _done(self, work: list[Decoded]) -> bool:
         """All of it at once, else one by one; False if the breaker opened."""
         try:
-            if await self._attempt(work) is not None:
+            if (error := await self._attempt(work)) is not None:
+                log.warning("batch is done one by one", records=len(work), error=describe(error))
                 await self._one_by_one(work)
         except breaker.Opened as opened:
             async with self.connection() as connection:

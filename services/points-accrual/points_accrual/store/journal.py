@@ -3,7 +3,8 @@
 import base64
 import zlib
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, cast
 from uuid import UUID
 
 import orjson
@@ -16,8 +17,8 @@ from ..domain.account import Account
 from ..domain.world import World
 from .rows import continuation_json
 
-RECORD_CHARS = 400_000
-"""About so many go into one record."""
+RECORD_BYTES = 700_000
+"""No part is added that would bring a record beyond; a part that is larger alone has a record of its own."""
 PACKED_CHARS = 200_000
 """Decisions longer than that are compressed: an order may nearly fill a record by itself."""
 
@@ -26,49 +27,63 @@ Row = tuple[object, ...]
 Part = dict[str, Any]
 
 
+@dataclass(slots=True)
+class _Record:
+    """What goes into one record: parts that are JSON already, so that their size is known."""
+
+    commands: list[bytes]
+    accounts: dict[UUID, bytes] = field(default_factory=dict)
+    decisions: list[bytes] = field(default_factory=list)
+    number: int = 0
+    """Of the first decision within its account; 0 when there is none."""
+    size: int = 0
+
+    def add(self, member_id: UUID, account: bytes, row: Row | None, decision: bytes) -> None:
+        self.accounts.setdefault(member_id, account)
+        self.size += len(account) + len(decision)
+        if row is not None:
+            self.number = self.number or cast("int", row[1])
+            self.decisions.append(decision)
+
+    def json(self, program_id: str) -> bytes:
+        """The event."""
+        parts = {"accounts": self.accounts.values(), "decisions": self.decisions, "commands": self.commands}
+        told = {name: [orjson.Fragment(part) for part in some] for name, some in parts.items()}
+        return orjson.dumps({"program_id": program_id, **told})
+
+
 def publish_decisions(tx: Transaction, world: World, rows: dict[UUID, list[Row]]) -> None:
     """Publish all decisions of the transaction, before the events that they announce.
 
     Plain values that were made for the table already: models of each would cost as much as judging an order.
     """
     for program_id in sorted({account.program_id for account in world.accounts.values()}):
-        accounts = [
-            account for key, account in sorted(world.accounts.items())
-            if account.program_id == program_id and (account.decisions or key in world.moved)
-        ]  # fmt: skip
-        commands = [
-            item.model_dump(mode="json")
-            for item in world.commands if world.accounts[item.member_id].program_id == program_id
-        ]  # fmt: skip
-        for place, (some, decisions) in enumerate(_portions(accounts, rows)):
-            told = {"program_id": program_id, "accounts": [_account(world, item) for item in some]}
-            told |= {"decisions": decisions, "commands": [] if place else commands}
-            first = some[0]
-            number = decisions[0]["sequence"] if decisions else 0
-            event_id = derived_id(tx.now, DecisionsMadeV1.TYPE, program_id, first.member_id, number)
+        for record in _records(world, program_id, rows):
+            event_id = derived_id(tx.now, DecisionsMadeV1.TYPE, program_id, next(iter(record.accounts)), record.number)
             tx.mark_locked([program_id])
             tx.send(
-                DecisionsMadeV1, program_id, orjson.dumps(told, option=orjson.OPT_UTC_Z),
+                DecisionsMadeV1, program_id, record.json(program_id),
                 id=event_id, time=tx.now, cause=Cause(f"decisions-{event_id}"),
             )  # fmt: skip
 
 
-def _portions(accounts: list[Account], rows: dict[UUID, list[Row]]) -> Iterator[tuple[list[Account], list[Part]]]:
-    """As many decisions as fit into a record, with the accounts they are of."""
-    some: dict[UUID, Account] = {}
-    decisions: list[Part] = []
-    chars = 0
-    for account in accounts:
-        some[account.member_id] = account
-        for row in rows.get(account.member_id, ()):
-            some[account.member_id] = account
-            decisions.append(_decided(row))
-            chars += len(decisions[-1]["input"]) + len(decisions[-1]["pinned"])
-            if chars > RECORD_CHARS:
-                yield list(some.values()), decisions
-                some, decisions, chars = {}, [], 0
-    if some:
-        yield list(some.values()), decisions
+def _records(world: World, program_id: str, rows: dict[UUID, list[Row]]) -> Iterator[_Record]:
+    """As many decisions as fit into each, with the accounts they are of."""
+    commands = [item for item in world.commands if world.accounts[item.member_id].program_id == program_id]
+    told = [item.model_dump_json().encode() for item in commands]
+    record = _Record(told, size=sum(map(len, told)))
+    for member_id, account in sorted(world.accounts.items()):
+        if account.program_id != program_id or not (account.decisions or member_id in world.moved):
+            continue
+        head = orjson.dumps(_account(world, account))
+        for row in rows.get(member_id) or (None,):
+            decision = b"" if row is None else orjson.dumps(_decided(row), option=orjson.OPT_UTC_Z)
+            if record.accounts and record.size + len(head) + len(decision) > RECORD_BYTES:
+                yield record
+                record = _Record([])
+            record.add(member_id, head, row, decision)
+    if record.accounts:
+        yield record
 
 
 def _account(world: World, account: Account) -> Part:
