@@ -32,7 +32,7 @@ CROWD, CROWDED_SECONDS_MAX = 8, 1.0
 """So many webhooks in one commit are a flood; reading stands back, but no longer than this."""
 CONNECTION_CACHED = timedelta(seconds=2)
 CONNECTIONS_CACHED_MAX = 1000
-TRIES = 2
+TRIES, KEPT_SECONDS_MAX = 2, 4.0
 """Shopify waits five seconds; it sends again, so that an answer in time is worth more than another try."""
 _KEPT_HEADERS = {
     name: b"x-shopify-" + name.encode()
@@ -129,16 +129,16 @@ class _Keeper:
         self.calm.set()
 
     async def keep(self, delivery: NewDelivery) -> None:
-        """Return when it is durable. Raises what kept it from being so."""
+        """Return when it is durable. Raises what kept it from being so; TimeoutError when it takes too long."""
         waiting = _Waiting(delivery, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         if self._work is None or self._work.done():
             self._work = asyncio.create_task(self._keep_all())
-        await waiting.done
+        async with asyncio.timeout(KEPT_SECONDS_MAX):
+            await waiting.done
 
     async def _keep_all(self) -> None:
-        while self._waiting:
-            taken = self._portion()
+        while taken := self._portion():
             self._sizes.append(len(taken))
             if max(self._sizes) >= CROWD:
                 self.calm.clear()
@@ -151,8 +151,10 @@ class _Keeper:
         taken: list[_Waiting] = []
         size = 0
         while self._waiting and len(taken) < KEPT_MAX and (not taken or size < KEPT_BYTES_MAX):
-            taken.append(self._waiting.popleft())
-            size += len(taken[-1].delivery.body)
+            # Who was told to send again, or hung up, will: a database that is slow gets no more to do for them.
+            if not (item := self._waiting.popleft()).done.done():
+                taken.append(item)
+                size += len(item.delivery.body)
         return taken
 
     async def _keep_some(self, taken: Sequence[_Waiting]) -> None:

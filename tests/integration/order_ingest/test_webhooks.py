@@ -169,6 +169,35 @@ async def test_what_cannot_be_stored_does_not_take_its_neighbours_along(edge: Ed
     assert await stored(edge) == 20
 
 
+async def test_two_instances_that_take_the_same_in_do_not_stand_in_each_others_way(edge: Edge) -> None:
+    now = edge.harness.clock.now()
+    same = [
+        store.NewDelivery(
+            program_id="aurora", source="shop", connection_id=edge.connection_id, platform="shopify", topic="",
+            webhook_id=f"w-{number}", headers={}, body=b"{}", body_sha256=bytes(32), traceparent=None, received_at=now,
+        )
+        for number in range(200)
+    ]  # fmt: skip
+    execute = edge.harness.context.execute
+    kept = await asyncio.gather(
+        *(
+            execute(lambda tx, some=some: store.insert_deliveries(tx.connection, some), tries=1)  # type: ignore[misc]
+            for some in [same, same[::-1]] * 4
+        )
+    )
+    assert sorted(map(len, kept)) == [0] * 7 + [200]
+
+
+async def test_who_waits_too_long_is_told_to_send_again(edge: Edge) -> None:
+    await stored(edge)
+    async with edge.harness.context.pool.acquire() as other, other.transaction():
+        await other.execute("LOCK TABLE deliveries")
+        response = await edge.webhook(BODY)
+        assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+    assert (await edge.webhook(BODY)).status_code == 200
+    assert await stored(edge) == 1
+
+
 HOSTILE = [
     b"", b"null", b"[]", b"\xff", b"{", b'{"a":' * 5000, b'{"id": NaN, "line_items": []}', b'{"id": 1}',
     body(order(line_items="x")), body(order(total_price={"a": 1})), body(order(id="a\x00b")),

@@ -74,6 +74,7 @@ async def insert_deliveries(connection: asyncpg.Connection, deliveries: Sequence
                                    body_sha256, traceparent, received_at)
            SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[],
                                 $8::bytea[], $9::bytea[], $10::text[], $11::timestamptz[])
+           ORDER BY 3, 6, 9  -- so that two instances that take the same ones in wait for each other
            ON CONFLICT DO NOTHING RETURNING delivery_id""",
         *(list(column) for column in columns),
     )
