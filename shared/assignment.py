@@ -8,7 +8,6 @@ from datetime import datetime
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import KafkaError
 
 from . import offsets
 from .db import is_transient, pause_seconds, server_settings
@@ -57,7 +56,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
                     await self.settle(assigned)
                 return
             except Exception as error:  # noqa: BLE001 - giving up would leave the partitions unread
-                if not (is_transient(error) or isinstance(error, KafkaError)):
+                if not is_transient(error):
                     log.exception("assignment")
                 attempt += 1
                 log.warning("assignment is tried again", error=repr(error), attempt=attempt)

@@ -36,3 +36,15 @@ async def read(connection: asyncpg.Connection) -> Backlog:
     why = await connection.fetchval("SELECT why FROM breaker")
     by_class = {row["error_class"]: row["count"] for row in letters}
     return Backlog(outbox["rows"], outbox["seconds"], by_class, why, outbox["at"])
+
+
+async def last(connection: asyncpg.Connection) -> int:
+    """The number of the last event in the outbox."""
+    found: int = await connection.fetchval("SELECT coalesce(max(id), 0) FROM outbox")
+    return found
+
+
+async def up_to(connection: asyncpg.Connection, *, last: int) -> int:
+    """How many events up to that number wait."""
+    rows: int = await connection.fetchval("SELECT count(*) FROM outbox WHERE id <= $1", last)
+    return rows

@@ -3,7 +3,8 @@
 import asyncio
 import gc
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 
 from aiokafka import ConsumerRecord, TopicPartition
@@ -26,6 +27,10 @@ from .telemetry import BATCH_RECORDS, BATCH_SECONDS, DEAD_LETTERS, RETRIES, set_
 from .transaction import Process, Transaction
 
 _ACKNOWLEDGE_SECONDS = 5.0
+
+
+class _WentBack(Exception):
+    """A stored offset is before what this process has applied."""
 
 
 class Shell(Assignment):
@@ -60,14 +65,12 @@ class Shell(Assignment):
     async def handle(self, records: Sequence[ConsumerRecord]) -> None:
         """Bring a batch to its end: applied, set aside, or no longer ours. Never raises but for cancellation."""
         self.busy, self.moved_at = True, time.monotonic()
-        # What a batch makes lives until its end: collecting on the way finds nothing, and took a quarter of the time.
-        gc.disable()
-        decoded = [decode(record, self._handled, self._ignored) for record in records]
-        decoded.sort(key=lambda item: (self._rank[item.record.topic], item.record.partition, item.record.offset))
         try:
+            with _not_collecting():
+                decoded = [decode(record, self._handled, self._ignored) for record in records]
+            decoded.sort(key=lambda item: (self._rank[item.record.topic], item.record.partition, item.record.offset))
             await self._until_done(decoded)
         finally:
-            gc.enable()
             self.busy, self.moved_at = False, time.monotonic()
 
     async def _until_done(self, decoded: list[Decoded]) -> None:
@@ -76,7 +79,9 @@ class Shell(Assignment):
             try:
                 await self._wait_for_operator()
                 async with self.lock:
-                    if await self._done(await self.without_gaps(decoded)):
+                    with _not_collecting():
+                        done = await self._done(await self.without_gaps(decoded))
+                    if done:
                         return
             except Revoked:
                 return
@@ -84,7 +89,6 @@ class Shell(Assignment):
                 self.restored(error)
                 return
             except Exception as error:  # noqa: BLE001 - whatever it is, it is judged below
-                gc.enable()  # it may take hours
                 if not is_transient(error):
                     log.exception("batch is tried again")
                 attempt += 1
@@ -171,6 +175,15 @@ class Shell(Assignment):
         await self._apply([Decoded(item.record, failure=Failure(type(error).__name__, why, kind))])
 
     async def _apply(self, decoded: list[Decoded]) -> int:
+        """Apply and move the offsets with it, in one transaction. Returns how many were new."""
+        try:
+            return await self._transact(decoded)
+        except _WentBack:
+            # Not inside the transaction: looking may take longer than it may stay idle.
+            await self.look_back()
+            return await self._transact(decoded, looked=True)
+
+    async def _transact(self, decoded: list[Decoded], *, looked: bool = False) -> int:
         by_partition: dict[TopicPartition, list[Decoded]] = {}
         for item in decoded:
             by_partition.setdefault(TopicPartition(item.record.topic, item.record.partition), []).append(item)
@@ -182,8 +195,8 @@ class Shell(Assignment):
             async with connection.transaction():
                 stored = await offsets.lock(connection, ours)
                 moved = {item: row.position for item, row in stored.items() if row.position != ours[item]}
-                if any(position < ours[item] for item, position in moved.items()):
-                    await self.look_back()
+                if not looked and any(position < ours[item] for item, position in moved.items()):
+                    raise _WentBack
                 work = [
                     item
                     for partition, items in by_partition.items()
@@ -236,6 +249,16 @@ class Shell(Assignment):
             await asyncio.wait_for(self.consumer().commit(ours), _ACKNOWLEDGE_SECONDS)
         except (KafkaError, TimeoutError) as error:
             log.info("Kafka did not take the offsets", error=repr(error))
+
+
+@contextmanager
+def _not_collecting() -> Iterator[None]:
+    """What a batch makes lives until its end: collecting on the way finds nothing, and took a quarter of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 async def _nothing() -> None:

@@ -48,6 +48,16 @@ class Problem(Exception):
         return JSONResponse(body, self.status, headers, PROBLEM_TYPE)
 
 
+def still_learning() -> Problem:
+    """While a service reads back what a restored database had lost."""
+    return Problem(503, "Try again", "this service reads back what it knew", headers={"Retry-After": "1"})
+
+
+def unknown(title: str, detail: str, *, learnt: bool) -> Problem:
+    """What is not known, or not known again yet: then nobody may take it for gone."""
+    return Problem(404, title, detail) if learnt else still_learning()
+
+
 async def _on_problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
     return error.response()

@@ -21,7 +21,7 @@ from .decoding import decode
 from .log import log
 from .settings import Settings
 
-BATCH_SECONDS = 6.0
+RUNNING_BATCH_SECONDS = 6.0
 """How long a stop waits for the running batch; then it is cut off, and rolled back."""
 
 
@@ -62,7 +62,7 @@ def subscribe(settings: Settings, name: str, topics: Sequence[Topic], shell: She
         client_id=name,
         allow_auto_create_topics=False,
         logger=None,
-        graceful_timeout=BATCH_SECONDS,
+        graceful_timeout=RUNNING_BATCH_SECONDS,
     )
     subscriber = broker.subscriber(
         *(topic.name for topic in topics),

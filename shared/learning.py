@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import asyncpg
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from contracts.base import Event
 from contracts.topics import TOPICS, Topic
 
 from . import published
@@ -53,8 +52,13 @@ class _Known:
         return (of == cluster and record.offset < position) or _id_of(record) in self.waiting
 
 
-async def unknown(connection: asyncpg.Connection, kafka: str, service: str, cluster: str) -> dict[str, int]:
-    """Topic → how many records the service published that this database does not know. Empty when all is well."""
+async def unknown(
+    connection: asyncpg.Connection, kafka: str, service: str, cluster: str, *, any_will_do: bool = False
+) -> dict[str, int]:
+    """Topic → how many records the service published that this database does not know. Empty when all is well.
+
+    `any_will_do`: not all are counted, the first that are found are enough.
+    """
     found: dict[str, int] = {}
     tails = await _tails(connection, kafka, service, cluster)
     if not tails:
@@ -67,6 +71,8 @@ async def unknown(connection: asyncpg.Connection, kafka: str, service: str, clus
                 fresh = sum(_source_of(item) == service and not known.has(item, cluster) for item in records)
                 if fresh:
                     found[topic.name] = found.get(topic.name, 0) + fresh
+                if found and any_will_do:
+                    return found
     return found
 
 
@@ -84,7 +90,9 @@ class Learner:
             connection = await self._connect()
             try:
                 cluster = await cluster_id(self._settings)
-                if found := await unknown(connection, self._settings.kafka, self._name, cluster):
+                if found := await unknown(
+                    connection, self._settings.kafka, self._name, cluster, any_will_do=True
+                ):  # fmt: skip
                     raise published.Restored(f"the database does not know what was published: {found}")
             finally:
                 connection.terminate()
@@ -130,7 +138,7 @@ class Learner:
     ) -> None:
         began, adopted = time.monotonic(), 0
         async for records in _portions(consumer, tail):
-            adopted += await self._take(connection, records, frozenset(topic.events), cluster)
+            adopted += await self._take(connection, records, topic, cluster)
         if adopted:
             log.warning(
                 "the database had lost what was published, and has read it back",
@@ -138,14 +146,13 @@ class Learner:
             )  # fmt: skip
 
     async def _take(
-        self, connection: asyncpg.Connection, records: Sequence[ConsumerRecord], events: frozenset[type[Event]],
-        cluster: str,
+        self, connection: asyncpg.Connection, records: Sequence[ConsumerRecord], topic: Topic, cluster: str
     ) -> int:  # fmt: skip
         """Adopt what is not known, and keep that it was published. Returns how many events there were."""
         async with connection.transaction():
             known = await _known(connection, lock=True)
             fresh = [item for item in records if not known.has(item, cluster)]
-            messages = [message for item in fresh if (message := self._message(item, events)) is not None]
+            messages = [message for item in fresh if (message := self._message(item, topic)) is not None]
             if messages and self._adopt is None:
                 raise RuntimeError(f"{len(messages)} events are not known, and {self._name} adopts none")
             tx = Transaction(connection, self._clock.now(), self._name)
@@ -154,14 +161,16 @@ class Learner:
             # Before the flush: what is on the topic is not sent again after it, what is adopted may be.
             gone = [known.waiting[key] for item in records if (key := _id_of(item)) in known.waiting]
             await published.sent(connection, gone, _ends(records, known, cluster), cluster)
+            if topic.retention is None:
+                await published.superseded(connection, topic.name, {item.key for item in fresh})
             await tx.flush()
         return len(messages)
 
-    def _message(self, record: ConsumerRecord, events: frozenset[type[Event]]) -> Message | None:
+    def _message(self, record: ConsumerRecord, topic: Topic) -> Message | None:
         if _source_of(record) != self._name:
             log.error("somebody else published here", topic=record.topic, offset=record.offset)
             return None
-        decoded = decode(record, events, frozenset())
+        decoded = decode(record, frozenset(topic.events), frozenset())
         if decoded.failure is not None:
             log.error("cannot be read back", topic=record.topic, offset=record.offset, why=decoded.failure.error)
         return decoded.message

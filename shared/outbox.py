@@ -9,9 +9,10 @@ from functools import lru_cache
 import asyncpg
 import orjson
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, KafkaTimeoutError
+from aiokafka.errors import KafkaError
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.structs import RecordMetadata
 
 from . import published
 from .db import is_transient, pause_seconds, server_settings
@@ -64,19 +65,20 @@ class _Batch:
 
 
 async def _batches(producer: AIOKafkaProducer, rows: Sequence[asyncpg.Record]) -> list[_Batch]:
-    """The rows by partition: the producer takes a batch at a third of what its records would cost one by one."""
-    batches: list[_Batch] = []
-    last: dict[tuple[str, int], _Batch] = {}
+    """The rows by partition: the producer takes a batch at a third of what its records would cost one by one.
+
+    They end where a second batch of one partition would begin: the producer would have it wait for the first.
+    """
+    batches: dict[tuple[str, int], _Batch] = {}
     counts = {topic: len(await producer.partitions_for(topic)) for topic in {row["topic"] for row in rows}}
     for row in rows:
         place = row["topic"], _partition_of(row["key"], counts[row["topic"]])
-        batch = last.get(place)
-        if batch is None or not _append(batch, row):
-            batch = last[place] = _Batch(*place, producer.create_batch(), [])
-            batches.append(batch)
-            # The first record is taken whatever its size.
-            _append(batch, row)
-    return batches
+        if place not in batches:
+            batches[place] = _Batch(*place, producer.create_batch(), [])
+        # The first record is taken whatever its size.
+        if not _append(batches[place], row):
+            break
+    return list(batches.values())
 
 
 def _append(batch: _Batch, row: asyncpg.Record) -> bool:
@@ -109,12 +111,14 @@ class Relay:
         cluster_id: Callable[[], Awaitable[str]],
         check: Callable[[], Awaitable[None]],
     ) -> None:
-        """`check` is called by a new leader before it sends. Raises `published.Restored`, which ends the relay."""
+        """`check` is called by a new leader before it sends. Raises `published.Restored`, which ends the process."""
         self._settings = settings
         self._name = name
         self._ask_cluster_id, self.check = cluster_id, check
         self._cluster_id = ""
         self._producer: AIOKafkaProducer | None = None
+        self._lost = asyncio.Event()
+        """The connection that holds the lock is gone."""
         self.wake = asyncio.Event()
         self.leading = False
 
@@ -161,6 +165,8 @@ class Relay:
             command_timeout=self._settings.statement_timeout_ms / 1000 + 5,
             server_settings=server_settings(self._settings, f"{self._name}-relay"),
         )
+        self._lost = asyncio.Event()
+        connection.add_termination_listener(lambda _: self._lost.set())
         try:
             while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LEADER_LOCK):
                 if await _stopped(stopping, 1.0):
@@ -196,23 +202,34 @@ class Relay:
         # Sent one after the other, which keeps the order, and awaited together. No timeout, no second send here:
         # an idempotent producer keeps trying, and a resend beside it could double a record.
         futures = [await producer.send_batch(item.records, item.topic, partition=item.partition) for item in batches]
-        await asyncio.wait(futures)
-        failed = [
-            (item.ids[0], error) for item, done in zip(batches, futures, strict=True) if (error := done.exception())
-        ]
+        await self._acknowledged(futures)
+        failed: list[tuple[int, Exception]] = []
+        ends: dict[tuple[str, int], int] = {}
+        for item, done in zip(batches, futures, strict=True):
+            if error := _failure(done):
+                failed.append((item.ids[0], error))
+            else:
+                ends[item.topic, item.partition] = done.result().offset + len(item.ids)
         # Rows behind a failure may have been acknowledged; deleting them would turn the order round on the retry.
-        sent = [row["id"] for row in rows if not failed or row["id"] < min(failed)[0]]
+        first = min((place for place, _ in failed), default=None)
+        sent = [number for item in batches for number in item.ids if first is None or number < first]
         if sent:
-            ends = {
-                (item.topic, item.partition): done.result().offset + len(item.ids)
-                for item, done in zip(batches, futures, strict=True)
-                # An offset that Kafka does not tell, as of a repeat, is not written down.
-                if done.exception() is None and done.result().offset >= 0
-            }
             await published.sent(connection, sent, ends, self._cluster_id)
         if failed:
             raise failed[0][1]
         return True
+
+    async def _acknowledged(self, futures: "Sequence[asyncio.Future[RecordMetadata]]") -> None:
+        """Wait for all. Raises ConnectionError when the lock goes meanwhile: who leads next is not to be overtaken."""
+        all_done = asyncio.ensure_future(asyncio.wait(futures))
+        lost = asyncio.ensure_future(self._lost.wait())
+        try:
+            await asyncio.wait([all_done, lost], return_when=asyncio.FIRST_COMPLETED)
+            if not all_done.done():
+                raise ConnectionError("the lock was lost while Kafka had not acknowledged what was sent")
+        finally:
+            all_done.cancel()
+            lost.cancel()
 
     async def _connected_producer(self) -> AIOKafkaProducer:
         if self._producer is None:
@@ -235,13 +252,32 @@ class Relay:
         return self._producer
 
     async def _drop_producer(self) -> None:
-        """After any fatal error a producer may stay unusable (aiokafka issue 1017): the next portion gets a new one."""
+        """After any fatal error a producer may stay unusable (aiokafka issue 1017): the next portion gets a new one.
+
+        Not by its `stop`, which sends what it still holds, for as long as Kafka is away: by then another relay, or the
+        next producer of this one, may have sent that and more.
+        """
         producer, self._producer = self._producer, None
-        if producer is not None:
-            try:
-                await asyncio.wait_for(producer.stop(), _DROP_SECONDS)
-            except (TimeoutError, KafkaError, KafkaTimeoutError) as error:
-                log.warning("relay's producer did not stop cleanly", error=repr(error))
+        if producer is None:
+            return
+        producer._closed = True  # Or it warns that nobody stopped it.
+        sender = producer._sender.sender_task
+        sender.cancel()  # Nothing is sent any more; what is under way ends with its connection.
+        try:
+            await asyncio.wait_for(producer.client.close(), _DROP_SECONDS)
+        except (TimeoutError, KafkaError) as error:
+            log.warning("relay's producer did not close cleanly", error=repr(error))
+        sender.cancel()  # It would wait for news of the cluster before it ends.
+        await asyncio.wait([sender], timeout=_DROP_SECONDS)
+
+
+def _failure(done: "asyncio.Future[RecordMetadata]") -> Exception | None:
+    """Why a batch has to be sent again. Where a repeat went Kafka may not tell; without its place nothing is done."""
+    error = done.exception()
+    if error is None and done.result().offset < 0:
+        error = KafkaError("Kafka does not tell where the records are")
+    assert error is None or isinstance(error, Exception)
+    return error
 
 
 async def _stopped(stopping: asyncio.Event, seconds: float) -> bool:

@@ -15,7 +15,7 @@ from faststream.kafka import KafkaBroker
 from .bus import Shell
 from .db import MIGRATIONS, missing_migrations, plain
 from .health import Health
-from .http import Problem, create_app
+from .http import create_app, still_learning
 from .kafka import ReferenceReader, cluster_id, subscribe, wait_for_topics
 from .learning import Learner
 from .log import log
@@ -29,6 +29,7 @@ _GARBAGE = (50_000, 20, 20)
 """A batch makes some ten thousand values that all live until its commit: the collector would look at them again and
 again for nothing. Measured, it took a third of the CPU of the points path with Python's own thresholds.
 """
+RELAY = "relay"
 _STOPPED_SECONDS = 2.0
 _CONSUMER_SECONDS, _PARTS_SECONDS, _LAST_SECONDS = 10.0, 13.0, 3.0
 """How long a stop waits for the consumer, for all parts from its beginning, and for them at least after the consumer.
@@ -53,6 +54,8 @@ class Process:
         self.shell = self._build_shell() if service.consumes else None
         self.health = Health(context, self.migrations, self.shell, self.relay, self.reader)
         self._tasks: list[asyncio.Task[None]] = []
+        self._nothing_more = asyncio.Event()
+        """Set when nothing more comes into the outbox; the relay drains it then."""
         self._broker: KafkaBroker | None = None
 
     def _build_shell(self) -> Shell:
@@ -81,7 +84,7 @@ class Process:
 
     def _require_learnt(self, request: Request) -> None:
         if request.method != "GET" and not self.context.learnt():
-            raise Problem(503, "Try again", "this service reads back what it knew", headers={"Retry-After": "1"})
+            raise still_learning()
 
     async def run(self) -> None:
         """Start, serve, stop."""
@@ -141,7 +144,7 @@ class Process:
         await self.learner.run(context.stopping)
         for task in service.tasks:
             self._start(f"task-{getattr(task, '__name__', 'loop')}", task)
-        self._start("relay", lambda: self.relay.run(context.stopping))
+        self._start(RELAY, lambda: self.relay.run(self._nothing_more))
         if self.shell is not None:
             self.shell.look_back, self.shell.restored = self.learner.check, self._fail
             await self._start_consuming(self.shell)
@@ -221,11 +224,14 @@ class Process:
             log.warning("the consumer did not stop cleanly", error=repr(error))
 
     async def stop(self) -> None:
-        """No new work, the running batch ends, the outbox is drained, everything closes."""
+        """No new work, the running batch and requests end, the outbox is drained, everything closes."""
         started = time.monotonic()
-        await self._stop_consuming()
-        for wake in [self.relay.wake, *self.context.wakes()]:
+        for wake in self.context.wakes():
             wake.set()
+        others = [task for task in self._tasks if task.get_name() != RELAY]
+        await asyncio.gather(self._stop_consuming(), asyncio.wait(others, timeout=_CONSUMER_SECONDS))
+        self._nothing_more.set()
+        self.relay.wake.set()
         left = max(_LAST_SECONDS, _PARTS_SECONDS - (time.monotonic() - started))
         _, pending = await asyncio.wait(self._tasks, timeout=left)
         if pending:

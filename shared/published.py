@@ -1,6 +1,6 @@
 """How far a service's own topics were published, as its database knows it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import asyncpg
 
@@ -31,6 +31,11 @@ async def sent(
            SET position = excluded.position, cluster_id = excluded.cluster_id""",
         ids, [item[0] for item in wanted], [item[1] for item in wanted], [ends[item] for item in wanted], cluster_id,
     )  # fmt: skip
+
+
+async def superseded(connection: asyncpg.Connection, topic: str, keys: Collection[bytes]) -> None:
+    """Delete outbox rows of these keys: what is on the topic is newer, and of a compacted one the last record stays."""
+    await connection.execute("DELETE FROM outbox WHERE topic = $1 AND key = ANY($2::bytea[])", topic, list(keys))
 
 
 async def waiting(connection: asyncpg.Connection) -> list[asyncpg.Record]:

@@ -2,9 +2,9 @@
 
 import asyncio
 import time
+from functools import partial
 from typing import Annotated
 
-import asyncpg
 import typer
 
 from contracts.topics import CONSOLE
@@ -87,13 +87,10 @@ async def _all(context: Context, work: Republish) -> int:
 
 
 async def _until_sent(entry: Entry, context: Context) -> None:
-    """The service's own relay sends; the others must not judge before they have the programs."""
+    """The service's own relay sends; the others must not judge before they have the programs. What comes may stay."""
     deadline = time.monotonic() + SENT_SECONDS_MAX
-
-    async def left(connection: asyncpg.Connection) -> int:
-        return (await backlog.read(connection)).outbox_rows
-
-    while rows := await context.read(left):
+    last = await context.read(backlog.last)
+    while rows := await context.read(partial(backlog.up_to, last=last)):
         if time.monotonic() > deadline:
             raise Failure(f"{rows} events of {entry.name} are still in its outbox; is the service running?")
         await asyncio.sleep(0.2)

@@ -17,6 +17,8 @@ CONTRACTS = re.compile(
 )
 SAYS_SO = re.compile(r"\A-- contract: not before every service is at least \S+")
 NOT_NULL = re.compile(r"ADD COLUMN (?!.*DEFAULT)[^;]*?(?<!IS )\bNOT NULL\b")
+ALTERED = re.compile(r"ALTER TABLE (\S+) (?!VALIDATE)")
+SCANNED = re.compile(r"ALTER TABLE (\S+) VALIDATE|CREATE (?:UNIQUE )?INDEX \S+ ON (\S+)")
 CHECKED = re.compile(r"ADD CONSTRAINT [^;]*;", re.DOTALL)
 
 
@@ -30,6 +32,9 @@ def faults(text: str) -> list[str]:
         found.append("the version before does not fill a new column that must not be null")
     if any("NOT VALID" not in part and "UNIQUE" not in part for part in CHECKED.findall(code)):
         found.append("a constraint reads the whole table under its lock: add it NOT VALID, then VALIDATE")
+    scanned = {one or other for one, other in SCANNED.findall(code)}
+    if scanned & set(ALTERED.findall(code)):
+        found.append("it reads a whole table under the lock of changing it: a file is a transaction, take two")
     return found
 
 
@@ -45,6 +50,8 @@ def test_migrations_expand(path: Path) -> None:
         "ALTER TABLE a RENAME COLUMN b TO c;",
         "ALTER TABLE a ADD COLUMN b text NOT NULL;",
         "ALTER TABLE a ADD CONSTRAINT c CHECK (b > 0);",
+        "ALTER TABLE a ADD CONSTRAINT c CHECK (b > 0) NOT VALID;\nALTER TABLE a VALIDATE CONSTRAINT c;",
+        "ALTER TABLE a ADD COLUMN b int;\nCREATE INDEX c ON a (b);",
     ],
 )
 def test_what_would_stop_the_version_before_is_found(text: str) -> None:

@@ -18,7 +18,7 @@ from contracts.commerce import ActivityReport, MemberReport, OrderReport
 from contracts.members import CustomerRef
 from contracts.orders import OrderChangedV1
 from shared.access import MEMBER_TTL_MAX, Principal, require
-from shared.http import Problem, RawRoute
+from shared.http import Problem, RawRoute, unknown
 from shared.service import Context
 from shared.telemetry import current_traceparent
 from shared.transaction import Transaction
@@ -217,17 +217,18 @@ async def _accept(context: Context, program_id: str, topic: str, report: AnyRepo
     if customer is not None and customer.customer_id is None and customer.email is None:
         field = {"field": "customer", "message": "needs a customer_id or an email"}
         raise Problem(422, "Invalid request", "these fields are wrong: customer", errors=[field])
-    accepted = await context.execute(partial(_store, program_id, topic, report, body.encode(), key))
+    accepted = await context.execute(partial(_store, context.learnt(), program_id, topic, report, body.encode(), key))
     context.wake(DELIVERIES).set()
     return accepted
 
 
 async def _store(
-    program_id: str, topic: str, report: AnyReport, body: bytes, key: str | None, tx: Transaction
+    learnt: bool, program_id: str, topic: str, report: AnyReport, body: bytes, key: str | None, tx: Transaction
 ) -> Accepted:
     if isinstance(report, RevocationReport):
         if not await store.is_revocable(tx.connection, program_id, report.source, report.activity_id):
-            raise Problem(404, "Unknown activity", "no such activity is kept; it can be told whole, with revoked_at")
+            text = "no such activity is kept; it can be told whole, with revoked_at"
+            raise unknown("Unknown activity", text, learnt=learnt)
     elif not await store.source_exists(tx.connection, program_id, report.source):
         field = {"field": "source", "message": f"program {program_id} has no source {report.source}"}
         raise Problem(422, "Invalid request", "these fields are wrong: source", errors=[field])
@@ -272,7 +273,7 @@ async def _find(context: Context, program_id: str, **named: Any) -> MemberView:
 
     row = await context.read(work)
     if row is None:
-        raise Problem(404, "Unknown member", "the program knows nobody by that name")
+        raise unknown("Unknown member", "the program knows nobody by that name", learnt=context.learnt())
     state = MemberState.model_validate_json(row["state"])
     told = {field: statement.value for field, statement in state.told.items()}
     contact = {

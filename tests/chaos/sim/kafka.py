@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any, NamedTuple, TypeAlias
 
 from aiokafka import ConsumerRecord, TopicPartition
@@ -171,6 +172,8 @@ class Producer:
 
     def __init__(self, **_: Any) -> None:
         self.life = LIFE.get()
+        self._sender = SimpleNamespace(sender_task=asyncio.ensure_future(asyncio.sleep(0)))
+        """Writes at once, so that nothing is ever under way."""
         self._broken: set[TopicPartition] = set()
         """An idempotent producer writes nothing behind a record of the same partition that it could not write."""
 
@@ -178,8 +181,16 @@ class Producer:
         self.life.alive()
         self.cluster.answer()
 
-    async def stop(self) -> None:
+    @property
+    def client(self) -> "Producer":
+        """What would hold its connections."""
+        return self
+
+    async def close(self) -> None:
         self.life.alive()
+
+    async def stop(self) -> None:
+        """After a start that failed."""
 
     async def partitions_for(self, topic: str) -> set[int]:
         return set(range(PARTITIONS))

@@ -142,6 +142,14 @@ async def test_nothing_is_undone_that_nobody_told(edge: Edge, path: str) -> None
     assert len(await edge.fetch("SELECT FROM deliveries")) == 1
 
 
+async def test_what_may_only_be_forgotten_is_not_told_to_be_unknown(edge: Edge) -> None:
+    edge.harness.context.learnt = lambda: False
+    for path, document in (
+        ("activities/shop/unknown/revocation", {"revoked_at": AT}), ("member-tokens", {"email": "a@b.c"}),
+    ):  # fmt: skip
+        assert (await post(edge, path, document))[0] == 503, path
+
+
 @pytest.mark.parametrize("activity_id", ["a%00b", "x" * 256, "x" * 5000], ids=["zero", "long", "very long"])
 async def test_names_that_no_activity_has(edge: Edge, activity_id: str) -> None:
     assert (await post(edge, f"activities/shop/{activity_id}/revocation", {"revoked_at": AT}))[0] == 422

@@ -3,15 +3,28 @@
 import asyncio
 import sys
 
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
 from contracts.activities import ActivityRecordedV1
 from contracts.ids import derived_id
+from contracts.topics import ACTIVITIES
 from shared.transaction import Cause, Message, Transaction
 
-from .toy import AT, Toy
+from .toy import AT, PARTITIONS, Toy
 
 
 class Publishing(Toy):
     """Also publishes an event for each that it consumes, so that the relay has work."""
+
+    async def create(self) -> None:
+        await super().create()
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka)
+        await admin.start()
+        try:
+            # Where another test has made it, it stays as it is.
+            await admin.create_topics([NewTopic(ACTIVITIES.name, PARTITIONS, 1)])
+        finally:
+            await admin.close()
 
     async def handle(self, tx: Transaction, batch: list[Message]) -> None:
         await super().handle(tx, batch)

@@ -37,7 +37,6 @@ async def test_both_servers_are_killed_in_mid_work(servers: tuple[EmbeddedKafka,
     kafka, postgres = servers
     toy = Publishing(kafka.bootstrap, postgres.create_database("toy"))
     await toy.create()
-    await _create_output(kafka.bootstrap)
     toy.slow_seconds = 0.004
     await toy.send(*(record(number) for number in range(400)))
     async with toy.running(batch_records_max=40):
@@ -111,7 +110,6 @@ async def test_a_stop_does_not_wait_for_kafka(
     kafka, postgres = servers
     toy = Publishing(kafka.bootstrap, postgres.create_database(f"toy_stop_{frozen}".lower()))
     await toy.create()
-    await _create_output(kafka.bootstrap)
     await toy.send(*(record(number) for number in range(400)))
     broker = int((kafka.data_dir / "kafka.pid").read_text())
     module = "tests.integration.shared.publishing"
@@ -142,17 +140,6 @@ async def _reached(toy: Toy, count: int) -> bool:
 
 async def _outbox_empty(toy: Toy) -> bool:
     return not await toy.fetch("SELECT 1 FROM outbox LIMIT 1")
-
-
-async def _create_output(kafka: str) -> None:
-    from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    try:
-        await admin.create_topics([NewTopic("loyalty.activities.v1", 4, 1)])
-    finally:
-        await admin.close()
 
 
 async def _output(kafka: str) -> AsyncIterator[str]:

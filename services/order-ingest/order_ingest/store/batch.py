@@ -130,7 +130,7 @@ async def save(tx: Transaction, world: World) -> None:
     # New members are nobody else's yet: their row is made by this transaction.
     tx.mark_locked(member.member_id for member in members)
     for member in members:
-        publish_member(tx, world.salt, member)
+        _publish_member(tx, world.salt, member)
     if members:
         await save_members(tx.connection, members)
     if world.claims:
@@ -146,7 +146,7 @@ async def save(tx: Transaction, world: World) -> None:
         await save_activities(tx.connection, activities)
 
 
-def publish_member(tx: Transaction, salt: bytes, member: MemberRow) -> None:
+def _publish_member(tx: Transaction, salt: bytes, member: MemberRow) -> None:
     assert member.state is not None
     assert member.recorded_at is not None
     assert member.cause is not None

@@ -1,4 +1,3 @@
 -- When a standing was taken over from the topic after a restore. Until all facts have been read again it is not judged:
 -- it was announced from more facts than the tables hold.
 ALTER TABLE members ADD COLUMN adopted_at timestamptz;
-CREATE INDEX members_adopted ON members (partition, adopted_at) WHERE adopted_at IS NOT NULL;
