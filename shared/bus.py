@@ -46,9 +46,10 @@ class Shell(Assignment):
         process: Process,
         handled: frozenset[type[Event]],
         ignored: frozenset[type[Event]],
-        committed: Callable[[], None],
+        committed: Callable[[bool], None],
         cluster_id: Callable[[], Awaitable[str]],
     ) -> None:
+        """`committed`: called after each batch; whether it published anything."""
         super().__init__(settings, name, cluster_id)
         self._clock = clock
         self._rank = {topic.name: rank for rank, topic in enumerate(consumes)}
@@ -219,8 +220,7 @@ class Shell(Assignment):
         for failure, topic in failures:
             DEAD_LETTERS.labels(topic, failure.error_class).inc()
         self.breaker.applied(len(work), sum(f.error_class != dead_letters.UNKNOWN_TYPE for f, _ in failures))
-        if published:
-            self._committed()
+        self._committed(published > 0)
         return len(work)
 
     async def _run(self, tx: Transaction, work: list[Decoded]) -> list[tuple[Failure, str]]:

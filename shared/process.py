@@ -69,8 +69,15 @@ class Process:
         return Shell(
             settings, self.context.clock, service.name,
             consumes=service.consumes, process=process, handled=service.handled, ignored=service.ignored,
-            committed=self.relay.wake.set, cluster_id=lambda: cluster_id(settings),
+            committed=self._committed, cluster_id=lambda: cluster_id(settings),
         )  # fmt: skip
+
+    def _committed(self, published: bool) -> None:
+        """Who may have something to do after a batch need not wait until they look again."""
+        if published:
+            self.relay.wake.set()
+        for name in self.service.wakes:
+            self.context.wake(name).set()
 
     def app(self) -> FastAPI:
         """The service's HTTP application."""

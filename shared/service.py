@@ -131,6 +131,8 @@ class Service:
     """Its routes only store what comes, to be decided on later; those of others wait until all is learnt."""
     sweep: Sweep | None = None
     tasks: tuple[Callable[[], Awaitable[None]], ...] = field(default=())
+    wakes: tuple[str, ...] = ()
+    """Loops among them that may have something to do after a batch."""
 
 
 async def until_done(stopping: asyncio.Event, what: str, work: Callable[[], Awaitable[bool]]) -> None:

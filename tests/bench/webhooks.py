@@ -31,7 +31,7 @@ from .traffic import TEN
 BASIS = "basis_webhooks"
 CONNECTIONS = 32
 WEBHOOKS, BARE = "webhooks", "bare app"
-PER_SECOND_MAX = 5000
+PER_SECOND_MAX = 15_000
 """More than order-ingest can keep."""
 SOURCE = "shop"
 CUSTOMERS = 1000

@@ -18,6 +18,8 @@ from shared.telemetry import gauge
 from . import api, handlers, mailer, restoring, webhook
 from .store import queue
 
+MAILS, WEBHOOKS = "mails", "webhooks"
+"""The loops that send."""
 OLDEST_DUE = gauge("messages_oldest_due_seconds", "Age of the oldest message that could have been sent.", ("channel",))
 
 
@@ -63,6 +65,7 @@ def build(context: Context) -> Service:
             partial(_webhooks, context, allow_hosts),
             partial(every, context, "message-age", seconds=10.0, work=partial(_measure, context)),
         ),
+        wakes=(MAILS, WEBHOOKS),
     )
 
 
@@ -99,13 +102,13 @@ def mail_server(settings: Settings, key: bytes) -> mailer.MailServer:
 
 
 async def _mails(context: Context, server: mailer.MailServer, programs: ProgramBook) -> None:
-    await every(context, "mails", seconds=1.0, work=partial(mailer.send_due, context, server, programs))
+    await every(context, MAILS, seconds=1.0, work=partial(mailer.send_due, context, server, programs))
 
 
 async def _webhooks(context: Context, allow_hosts: frozenset[str]) -> None:
     limits = httpx.Limits(max_connections=webhook.IN_FLIGHT_MAX, max_keepalive_connections=0)
     async with httpx.AsyncClient(timeout=webhook.TIMEOUT, limits=limits, trust_env=False) as client:
-        await every(context, "webhooks", seconds=1.0, work=partial(webhook.send_due, context, client, allow_hosts))
+        await every(context, WEBHOOKS, seconds=1.0, work=partial(webhook.send_due, context, client, allow_hosts))
 
 
 async def _measure(context: Context) -> bool:

@@ -224,6 +224,17 @@ async def test_a_lost_database_connection_loses_and_doubles_nothing(toy: Toy) ->
     assert sorted(await toy.effects()) == _numbers(300)
 
 
+async def test_a_loop_that_a_batch_gives_work_need_not_wait_for_its_next_look(toy: Toy) -> None:
+    async with toy.running():
+        await until(lambda: _looked(toy, 0))
+        await toy.send(*(record(number) for number in range(3)))
+        await until(lambda: _looked(toy, 3))
+
+
+async def _looked(toy: Toy, effects: int) -> bool:
+    return effects in toy.looks
+
+
 async def test_the_breaker_stops_the_service_and_an_operator_closes_it(toy: Toy) -> None:
     await toy.send(*(record(number, kind="poison") for number in range(60)))
     async with toy.running() as process:

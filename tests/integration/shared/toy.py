@@ -18,13 +18,14 @@ from contracts.ids import derived_id
 from contracts.topics import Topic
 from shared.db import MIGRATIONS, migrate
 from shared.process import Process
-from shared.service import Context, Service
+from shared.service import Context, Service, every
 from shared.settings import Settings
 from shared.transaction import Message, Permanent, Transaction
 
 FOLDER = Path(__file__).parent / "migrations"
 AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
 PARTITIONS = 4
+LOOP = "look"
 
 
 class Toy:
@@ -35,6 +36,8 @@ class Toy:
         self.name = name or f"toy-{uuid4().hex[:8]}"
         self.topic = Topic(f"test.{self.name}", "test", "member", (ActivityRecordedV1,), (self.name,), "For a test.")
         self.slow_seconds = 0.0
+        self.looks: list[int] = []
+        """How many effects a loop saw each time that it looked."""
 
     async def create(self) -> None:
         migrate(self.dsn, [MIGRATIONS, FOLDER])
@@ -58,14 +61,19 @@ class Toy:
             if self.slow_seconds:
                 await asyncio.sleep(self.slow_seconds)
 
+    async def look(self) -> bool:
+        self.looks.append(len(await self.effects()))
+        return False
+
     def build(self, **values: object) -> Process:
         settings = Settings.model_validate(
             {"database_url": self.dsn, "kafka": self.kafka, "http_port": 1, "sweep_seconds": 0.2, **values}
         )
         context = Context(self.name, settings)
         service = Service(
-            name=self.name, consumes=(self.topic,), process=self.handle, handled=frozenset({ActivityRecordedV1})
-        )
+            name=self.name, consumes=(self.topic,), process=self.handle, handled=frozenset({ActivityRecordedV1}),
+            tasks=(lambda: every(context, LOOP, seconds=600.0, work=self.look),), wakes=(LOOP,),
+        )  # fmt: skip
         return Process(context, service, FOLDER)
 
     @asynccontextmanager
