@@ -8,7 +8,6 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 import asyncpg
 import httpx
-import psycopg
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -35,6 +34,8 @@ def fail(text: str) -> NoReturn:
 
 def sentence(error: BaseException) -> str | None:
     """What to tell a person of an error; None for one that nobody foresaw."""
+    import psycopg  # Migrations speak through it; services need not keep it in memory.
+
     if isinstance(error, Failure | MigrationError):
         return str(error)
     if isinstance(error, Problem):

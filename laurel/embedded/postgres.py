@@ -10,9 +10,6 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
-import psycopg
-from psycopg import sql
-
 from . import postgres_home
 from .process import HOST, EmbeddedError, ServerProcess, free_port, require_alone, require_port
 
@@ -77,6 +74,9 @@ class EmbeddedPostgres:
 
         Nobody but the owner and the superuser may connect to it.
         """
+        import psycopg  # As in migrations: services, which this command line starts too, need not keep it in memory.
+        from psycopg import sql
+
         role = role or name
         database, owner = sql.Identifier(name), sql.Identifier(role)
         with psycopg.connect(self.dsn(), autocommit=True) as connection:
