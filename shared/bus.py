@@ -220,7 +220,8 @@ class Shell(Assignment):
         for failure, topic in failures:
             DEAD_LETTERS.labels(topic, failure.error_class).inc()
         self.breaker.applied(len(work), sum(f.error_class != dead_letters.UNKNOWN_TYPE for f, _ in failures))
-        self._committed(published > 0)
+        if work:
+            self._committed(published > 0)
         return len(work)
 
     async def _run(self, tx: Transaction, work: list[Decoded]) -> list[tuple[Failure, str]]:

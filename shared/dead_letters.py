@@ -8,7 +8,8 @@ from aiokafka import ConsumerRecord
 
 from contracts.topics import RECORD_BYTES_MAX
 
-from .outbox import Row, pack_headers
+from .outbox import Row
+from .sending import pack_headers
 from .transaction import Transaction
 
 UNKNOWN_TYPE = "UnknownType"

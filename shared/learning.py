@@ -15,10 +15,11 @@ from . import published
 from .admin import topic_bounds
 from .clock import Clock
 from .db import server_settings
+from .dead_letters import record_time
 from .decoding import decode
 from .kafka import cluster_id, wait_for_topics
 from .log import log
-from .outbox import unpack_headers
+from .sending import unpack_headers
 from .service import until_done
 from .settings import Settings
 from .transaction import Message, Process, Transaction
@@ -152,7 +153,8 @@ class Learner:
         async with connection.transaction():
             known = await _known(connection, lock=True)
             fresh = [item for item in records if not known.has(item, cluster)]
-            messages = [message for item in fresh if (message := self._message(item, topic)) is not None]
+            told = [(item, message) for item in fresh if (message := self._message(item, topic)) is not None]
+            messages = [message for _, message in told]
             if messages and self._adopt is None:
                 raise RuntimeError(f"{len(messages)} events are not known, and {self._name} adopts none")
             tx = Transaction(connection, self._clock.now(), self._name)
@@ -162,7 +164,8 @@ class Learner:
             gone = [known.waiting[key] for item in records if (key := _id_of(item)) in known.waiting]
             await published.sent(connection, gone, _ends(records, known, cluster), cluster)
             if topic.retention is None:
-                await published.superseded(connection, topic.name, {item.key for item in fresh})
+                at = {item.key: record_time(item) for item, _ in told}
+                await published.superseded(connection, topic.name, at)
             await tx.flush()
         return len(messages)
 

@@ -4,23 +4,19 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
 
 import asyncpg
-import orjson
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from aiokafka.partitioner import DefaultPartitioner
-from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import RecordMetadata
 
 from . import published
 from .db import is_transient, pause_seconds, server_settings
 from .log import log
+from .sending import batches_of, cut, failure, pack_headers
 from .settings import Settings
 
-_DROP_SECONDS = 2.0
-_PARTITIONER = DefaultPartitioner()
+_DROP_SECONDS = _ASK_SECONDS = 2.0
 _LEADER_LOCK = 0x6C61_7572
 """Key of the advisory lock that makes one relay the leader of its database."""
 
@@ -35,16 +31,6 @@ class Row:
     headers: list[tuple[str, bytes]]
 
 
-def pack_headers(headers: list[tuple[str, bytes | None]] | list[tuple[str, bytes]]) -> bytes:
-    """Headers as bytes that keep what is not UTF-8 (as Latin-1 text) and what is null."""
-    return orjson.dumps([(name, None if raw is None else raw.decode("latin-1")) for name, raw in headers])
-
-
-def unpack_headers(packed: bytes) -> list[tuple[str, bytes | None]]:
-    """The inverse of `pack_headers`."""
-    return [(name, None if text is None else text.encode("latin-1")) for name, text in orjson.loads(packed)]
-
-
 async def insert(connection: asyncpg.Connection, rows: list[Row]) -> None:
     """Add rows in this order."""
     await connection.copy_records_to_table(
@@ -52,49 +38,6 @@ async def insert(connection: asyncpg.Connection, rows: list[Row]) -> None:
         columns=["topic", "key", "value", "headers"],
         records=[(row.topic, row.key, row.value, pack_headers(row.headers)) for row in rows],
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """Records of one partition, in the order of their rows."""
-
-    topic: str
-    partition: int
-    records: BatchBuilder
-    ids: list[int]
-
-
-async def _batches(producer: AIOKafkaProducer, rows: Sequence[asyncpg.Record]) -> list[_Batch]:
-    """The rows by partition: the producer takes a batch at a third of what its records would cost one by one.
-
-    They end where a second batch of one partition would begin: the producer would have it wait for the first.
-    """
-    batches: dict[tuple[str, int], _Batch] = {}
-    counts = {topic: len(await producer.partitions_for(topic)) for topic in {row["topic"] for row in rows}}
-    for row in rows:
-        place = row["topic"], _partition_of(row["key"], counts[row["topic"]])
-        if place not in batches:
-            batches[place] = _Batch(*place, producer.create_batch(), [])
-        # The first record is taken whatever its size.
-        if not _append(batches[place], row):
-            break
-    return list(batches.values())
-
-
-def _append(batch: _Batch, row: asyncpg.Record) -> bool:
-    """Add a row's record, if there is room."""
-    headers = unpack_headers(row["headers"])
-    if batch.records.append(timestamp=None, key=row["key"], value=row["value"], headers=headers) is None:
-        return False
-    batch.ids.append(row["id"])
-    return True
-
-
-@lru_cache(maxsize=16_384)
-def _partition_of(key: bytes, partitions: int) -> int:
-    """Where all clients of Kafka put a key by default. Hashing it in Python takes as long as the rest of a record."""
-    number: int = _PARTITIONER(key, range(partitions), ())
-    return number
 
 
 class Relay:
@@ -119,6 +62,7 @@ class Relay:
         self._producer: AIOKafkaProducer | None = None
         self._lost = asyncio.Event()
         """The connection that holds the lock is gone."""
+        self._has_sent = False
         self.wake = asyncio.Event()
         self.leading = False
 
@@ -132,7 +76,7 @@ class Relay:
             except published.Restored:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is, it is judged below
-                attempt += 1
+                attempt = 1 if self._has_sent else attempt + 1
                 if stopping.is_set():
                     log.warning("relay stops, the outbox keeps the rest", error=repr(error))
                     return
@@ -140,9 +84,6 @@ class Relay:
                 if not is_transient(error):
                     log.exception("relay")
                 await asyncio.sleep(0.2 + pause_seconds(attempt, 5.0))
-            finally:
-                self.leading = False
-                await self._drop_producer()
 
     async def _lead_until(self, stopping: asyncio.Event) -> None:
         """Lead; once stopped, for a bounded time: while Kafka is away, the portion under way does not end."""
@@ -172,13 +113,15 @@ class Relay:
                 if await _stopped(stopping, 1.0):
                     return
             await self.check()
-            self.leading = True
+            self.leading, self._has_sent = True, False
             while not stopping.is_set():
                 if not await self._send_some(connection):
                     await self._idle()
             await self._drain(connection)
         finally:
-            # Without closing gracefully: a dead connection must not be waited for, and the lock goes with it.
+            self.leading = False
+            await self._drop_producer()
+            # Only now, since the lock goes with it; not gracefully, since a dead connection must not be waited for.
             connection.terminate()
 
     async def _drain(self, connection: asyncpg.Connection) -> None:
@@ -198,15 +141,17 @@ class Relay:
         if not rows:
             return False
         producer = await self._connected_producer()
-        batches = await _batches(producer, rows)
+        batches = await batches_of(producer, rows)
         # Sent one after the other, which keeps the order, and awaited together. No timeout, no second send here:
         # an idempotent producer keeps trying, and a resend beside it could double a record.
+        if self._lost.is_set():
+            raise ConnectionError("the lock was lost before anything was sent")
         futures = [await producer.send_batch(item.records, item.topic, partition=item.partition) for item in batches]
-        await self._acknowledged(futures)
+        await self._acknowledged(connection, futures)
         failed: list[tuple[int, Exception]] = []
         ends: dict[tuple[str, int], int] = {}
         for item, done in zip(batches, futures, strict=True):
-            if error := _failure(done):
+            if error := failure(done):
                 failed.append((item.ids[0], error))
             else:
                 ends[item.topic, item.partition] = done.result().offset + len(item.ids)
@@ -217,16 +162,23 @@ class Relay:
             await published.sent(connection, sent, ends, self._cluster_id)
         if failed:
             raise failed[0][1]
+        self._has_sent = True
         return True
 
-    async def _acknowledged(self, futures: "Sequence[asyncio.Future[RecordMetadata]]") -> None:
-        """Wait for all. Raises ConnectionError when the lock goes meanwhile: who leads next is not to be overtaken."""
+    async def _acknowledged(
+        self, connection: asyncpg.Connection, futures: "Sequence[asyncio.Future[RecordMetadata]]"
+    ) -> None:
+        """Wait for all. Raises ConnectionError or TimeoutError when the lock goes: who leads next is not overtaken."""
         all_done = asyncio.ensure_future(asyncio.wait(futures))
         lost = asyncio.ensure_future(self._lost.wait())
         try:
-            await asyncio.wait([all_done, lost], return_when=asyncio.FIRST_COMPLETED)
-            if not all_done.done():
-                raise ConnectionError("the lock was lost while Kafka had not acknowledged what was sent")
+            while not all_done.done():
+                await asyncio.wait([all_done, lost], timeout=_ASK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                if lost.done() and not all_done.done():
+                    raise ConnectionError("the lock was lost while Kafka had not acknowledged what was sent")
+                if not all_done.done():
+                    # A server that is gone without a word, with the lock, is noticed only by asking.
+                    await connection.execute("SELECT 1", timeout=_ASK_SECONDS)
         finally:
             all_done.cancel()
             lost.cancel()
@@ -262,22 +214,15 @@ class Relay:
             return
         producer._closed = True  # Or it warns that nobody stopped it.
         sender = producer._sender.sender_task
-        sender.cancel()  # Nothing is sent any more; what is under way ends with its connection.
+        sender.cancel()  # Nothing is begun any more; what is under way ends with its connection.
+        for connection in list(producer.client._conns.values()):
+            cut(connection._writer)
         try:
             await asyncio.wait_for(producer.client.close(), _DROP_SECONDS)
         except (TimeoutError, KafkaError) as error:
             log.warning("relay's producer did not close cleanly", error=repr(error))
         sender.cancel()  # It would wait for news of the cluster before it ends.
         await asyncio.wait([sender], timeout=_DROP_SECONDS)
-
-
-def _failure(done: "asyncio.Future[RecordMetadata]") -> Exception | None:
-    """Why a batch has to be sent again. Where a repeat went Kafka may not tell; without its place nothing is done."""
-    error = done.exception()
-    if error is None and done.result().offset < 0:
-        error = KafkaError("Kafka does not tell where the records are")
-    assert error is None or isinstance(error, Exception)
-    return error
 
 
 async def _stopped(stopping: asyncio.Event, seconds: float) -> bool:

@@ -1,6 +1,7 @@
 """How far a service's own topics were published, as its database knows it."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import asyncpg
 
@@ -33,9 +34,16 @@ async def sent(
     )  # fmt: skip
 
 
-async def superseded(connection: asyncpg.Connection, topic: str, keys: Collection[bytes]) -> None:
-    """Delete outbox rows of these keys: what is on the topic is newer, and of a compacted one the last record stays."""
-    await connection.execute("DELETE FROM outbox WHERE topic = $1 AND key = ANY($2::bytea[])", topic, list(keys))
+async def superseded(connection: asyncpg.Connection, topic: str, at: Mapping[bytes, datetime]) -> None:
+    """Delete outbox rows of keys of which something newer is on the topic: of a compacted one the last record stays.
+
+    `at`: when that was published, by key.
+    """
+    await connection.execute(
+        """DELETE FROM outbox o USING unnest($2::bytea[], $3::timestamptz[]) AS n (key, at)
+           WHERE o.topic = $1 AND o.key = n.key AND o.created_at < n.at""",
+        topic, list(at), list(at.values()),
+    )  # fmt: skip
 
 
 async def waiting(connection: asyncpg.Connection) -> list[asyncpg.Record]:

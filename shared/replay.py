@@ -7,7 +7,7 @@ from contracts.base import Event
 from .db import is_transient
 from .decoding import decode, describe
 from .log import log
-from .outbox import unpack_headers
+from .sending import unpack_headers
 from .service import Context
 from .transaction import Process, Transaction
 

@@ -151,11 +151,14 @@ async def until_done(stopping: asyncio.Event, what: str, work: Callable[[], Awai
 
 
 async def every(context: Context, name: str, *, seconds: float, work: Callable[[], Awaitable[bool]]) -> None:
-    """Call `work` until the process stops: again at once while it returns True, else after `seconds` or a wake-up."""
+    """Call `work` until the process stops: again at once while it returns True, else after `seconds` or a wake-up.
+
+    After an error nothing wakes it before its pause is over.
+    """
     wake = context.wake(name)
     attempt = 0
     while not context.stopping.is_set():
-        pause = seconds
+        pause, awaited = seconds, wake
         try:
             wake.clear()
             if await work():
@@ -163,6 +166,7 @@ async def every(context: Context, name: str, *, seconds: float, work: Callable[[
             attempt = 0
         except Exception as error:  # noqa: BLE001 - whatever it is, it is judged below
             attempt += 1
+            awaited = context.stopping
             pause = min(0.1 + pause_seconds(attempt, 10.0), 10.0)
             LOOP_ERRORS.labels(name).inc()
             if is_transient(error):
@@ -171,4 +175,4 @@ async def every(context: Context, name: str, *, seconds: float, work: Callable[[
                 log.error("loop failed", loop=name, error=repr(error), exc_info=error)
         if pause:
             with suppress(TimeoutError):
-                await asyncio.wait_for(wake.wait(), pause)
+                await asyncio.wait_for(awaited.wait(), pause)

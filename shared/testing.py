@@ -17,8 +17,8 @@ from contracts.topics import EVENTS, PARTITIONS_DEFAULT, TOPIC_OF
 from .access import Scope, create_key
 from .clock import FixedClock
 from .db import MIGRATIONS, migrate
-from .outbox import unpack_headers
 from .process import Process
+from .sending import unpack_headers
 from .service import Context, Service
 from .settings import Settings
 from .transaction import Message, Transaction

@@ -15,7 +15,7 @@ from laurel import installation
 from laurel.installation import Failure
 from laurel.masking import masked, masked_text
 from shared import dead_letters
-from shared.outbox import unpack_headers
+from shared.sending import unpack_headers
 
 from . import say
 

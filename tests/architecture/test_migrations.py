@@ -17,8 +17,9 @@ CONTRACTS = re.compile(
 )
 SAYS_SO = re.compile(r"\A-- contract: not before every service is at least \S+")
 NOT_NULL = re.compile(r"ADD COLUMN (?!.*DEFAULT)[^;]*?(?<!IS )\bNOT NULL\b")
-ALTERED = re.compile(r"ALTER TABLE (\S+) (?!VALIDATE)")
-SCANNED = re.compile(r"ALTER TABLE (\S+) VALIDATE|CREATE (?:UNIQUE )?INDEX \S+ ON (\S+)")
+ALTER = r"ALTER TABLE (?:IF EXISTS )?(?:ONLY )?(\S+)"
+ALTERED = re.compile(ALTER + " (?!VALIDATE)")
+SCANNED = re.compile(ALTER + r" VALIDATE|CREATE (?:UNIQUE )?INDEX (?:CONCURRENTLY )?(?:IF NOT EXISTS )?\S+ ON (\S+)")
 CHECKED = re.compile(r"ADD CONSTRAINT [^;]*;", re.DOTALL)
 
 
@@ -52,6 +53,7 @@ def test_migrations_expand(path: Path) -> None:
         "ALTER TABLE a ADD CONSTRAINT c CHECK (b > 0);",
         "ALTER TABLE a ADD CONSTRAINT c CHECK (b > 0) NOT VALID;\nALTER TABLE a VALIDATE CONSTRAINT c;",
         "ALTER TABLE a ADD COLUMN b int;\nCREATE INDEX c ON a (b);",
+        "ALTER TABLE ONLY a ADD COLUMN b int;\nCREATE INDEX IF NOT EXISTS c ON a (b);",
     ],
 )
 def test_what_would_stop_the_version_before_is_found(text: str) -> None:

@@ -34,6 +34,8 @@ SEND_SECONDS_MAX = 40.0
 """For one mail, from MAIL to the answer to DATA."""
 LANE_SECONDS_MAX = 15.0
 """A connection starts no further mail after so long; what is left goes with the next claim."""
+TROUBLE_SECONDS = 1.0
+"""A server in trouble is left alone for so long, whatever comes meanwhile."""
 LEASE = timedelta(seconds=60)
 """Longer than the last two together, so that nobody else sends what is still being sent."""
 POLICY = SMTP.clone(max_line_length=998)
@@ -124,6 +126,8 @@ async def send_due(context: Context, server: MailServer, programs: ProgramBook) 
     to_send = [message for message in claimed if not await _suppressed(context, message)]
     lanes = [to_send[start::CONNECTIONS_MAX] for start in range(min(CONNECTIONS_MAX, len(to_send)))]
     worked = await asyncio.gather(*(_lane(context, server, programs, lane) for lane in lanes))
+    if not all(worked):
+        await asyncio.sleep(TROUBLE_SECONDS)
     return all(worked) and len(claimed) == CONNECTIONS_MAX * PER_CONNECTION
 
 

@@ -23,8 +23,7 @@ def build(context: Context) -> Service:
     receiver = webhooks.Receiver(context)
 
     async def read() -> bool:
-        await receiver.lull()
-        return await deliveries.read_some(context, programs, salt)
+        return await receiver.between(partial(deliveries.read_some, context, programs, salt))
 
     async def decide() -> bool:
         return await context.execute(partial(handlers.decide_undecided, programs, salt))

@@ -4,8 +4,9 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -28,8 +29,8 @@ DELIVERIES = "deliveries"
 BODY_BYTES_MAX = 1024 * 1024
 KEPT_MAX, KEPT_BYTES_MAX = 200, 8 * 1024 * 1024
 """Of one commit."""
-CROWD, CROWDED_SECONDS_MAX = 8, 1.0
-"""So many webhooks in one commit are a flood; reading stands back, but no longer than this."""
+CROWD = 16
+"""So many webhooks in one commit are a flood."""
 CONNECTION_CACHED = timedelta(seconds=2)
 CONNECTIONS_CACHED_MAX = 1000
 TRIES, KEPT_SECONDS_MAX = 2, 4.0
@@ -48,12 +49,18 @@ class Receiver:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._keeper = _Keeper(context)
+        self._read_seconds = 0.0
         self._known: dict[str, tuple[datetime, Connection]] = {}
 
-    async def lull(self) -> None:
-        """Return when webhooks do not crowd, in a second at the latest: what reads them gives way to taking them in."""
+    async def between(self, read: Callable[[], Awaitable[bool]]) -> bool:
+        """Read what was taken in. While webhooks crowd it has a quarter of the time, so that they are answered."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._keeper.calm.wait(), CROWDED_SECONDS_MAX)
+            await asyncio.wait_for(self._keeper.calm.wait(), 3 * self._read_seconds)
+        began = time.monotonic()
+        try:
+            return await read()
+        finally:
+            self._read_seconds = time.monotonic() - began
 
     async def receive(self, connection_id: str, request: Request) -> None:
         """Store one delivery. Raises `Problem`; returning means that it is durable."""
@@ -159,7 +166,9 @@ class _Keeper:
 
     async def _keep_some(self, taken: Sequence[_Waiting]) -> None:
         try:
-            await self._context.execute(partial(_store, [item.delivery for item in taken]), tries=TRIES)
+            # Longer than that nobody waits for it.
+            async with asyncio.timeout(KEPT_SECONDS_MAX):
+                await self._context.execute(partial(_store, [item.delivery for item in taken]), tries=TRIES)
         except Exception as error:  # noqa: BLE001 - told to whom it concerns
             if len(taken) > 1 and not is_transient(error):
                 # Whichever is at fault must not take its neighbours along.

@@ -21,7 +21,7 @@ from contracts.tiers import StandingChangedV1
 from points_accrual.domain import deciding
 from points_accrual.domain.lots import ClaimKey
 from points_accrual.store import claims
-from shared import bus, dead_letters, decoding, offsets, outbox, transaction
+from shared import bus, dead_letters, decoding, offsets, outbox, sending, transaction
 
 from .life import Plot
 
@@ -76,7 +76,7 @@ def _delete_first(right: Any) -> Any:
     async def send_some(self: outbox.Relay, connection: Any) -> bool:
         rows = await connection.fetch("DELETE FROM outbox RETURNING id, topic, key, value, headers")
         producer = await self._connected_producer()
-        for batch in await outbox._batches(producer, sorted(rows, key=lambda row: row["id"])):
+        for batch in await sending.batches_of(producer, sorted(rows, key=lambda row: row["id"])):
             await (await producer.send_batch(batch.records, batch.topic, partition=batch.partition))
         return bool(rows)
 

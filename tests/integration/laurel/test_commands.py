@@ -12,7 +12,7 @@ from laurel.cli.app import app
 from shared import dead_letters
 from shared.admin import Wanted, apply_topics, bounds
 from shared.db import MIGRATIONS, migrate
-from shared.outbox import pack_headers
+from shared.sending import pack_headers
 
 pytestmark = pytest.mark.integration
 

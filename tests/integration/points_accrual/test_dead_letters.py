@@ -10,8 +10,8 @@ import pytest
 from contracts.base import Event
 from contracts.envelope import Envelope, to_headers
 from contracts.topics import TOPIC_OF
-from shared.outbox import pack_headers
 from shared.replay import replay_some
+from shared.sending import pack_headers
 from shared.testing import Harness
 from shared.transaction import Transaction
 from tests.unit.points_accrual.samples import DAY, T0, enrolled, order
