@@ -88,6 +88,9 @@ def subscribe(settings: Settings, name: str, topics: Sequence[Topic], shell: She
     async def consume(records: tuple[ConsumerRecord, ...]) -> None:
         # The shell acknowledges by itself, after the commit and inside its lock.
         await shell.handle(records)
+        if len(records) < settings.batch_records_max // 10:
+            # A moment for more to come: each record of a small batch costs many times what one of a large batch does.
+            await asyncio.sleep(settings.batch_wait_ms / 1000)
 
     shell.find_consumer = lambda: subscriber.consumer
     return broker
