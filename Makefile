@@ -41,7 +41,7 @@ test-long: $(READY) ## Run the tests that take minutes
 test-compose: $(READY) ## Try the Compose stack on a Docker engine
 	@python -m tests.compose
 
-bench: $(READY) ## Measure orders per second of the points path
+bench: $(READY) ## Measure every figure of docs/performance.md, for an hour (ARGS=--quick: a try)
 	@python -m tests.bench $(ARGS)
 
 chaos: $(READY) ## Break everything for most of an hour, and check that nothing is lost (SIM=…, REAL=…: their arguments)
