@@ -120,9 +120,11 @@ class Relay:
             await self._drain(connection)
         finally:
             self.leading = False
-            await self._drop_producer()
-            # Only now, since the lock goes with it; not gracefully, since a dead connection must not be waited for.
-            connection.terminate()
+            try:
+                await self._drop_producer()
+            finally:
+                # Last, since the lock goes with it; not gracefully, since a dead connection must not be waited for.
+                connection.terminate()
 
     async def _drain(self, connection: asyncpg.Connection) -> None:
         while await self._send_some(connection):
