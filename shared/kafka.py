@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from .decoding import decode
 from .log import log
 from .settings import Settings
 
+_STOP_SECONDS = 5.0
 RUNNING_BATCH_SECONDS = 6.0
 """How long a stop waits for the running batch; then it is cut off, and rolled back."""
 
@@ -157,23 +159,28 @@ class ReferenceReader:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
         )
+        patience = self._settings.reference_wait_seconds
         try:
-            await consumer.start()
-            consumer.assign([item])
-            await consumer.seek_to_beginning(item)
-            confirm_at = 0.0
-            while not stopping.is_set():
-                records = await consumer.getmany(item, timeout_ms=200, max_records=500)
-                for record in records.get(item, []):
-                    self._take(record)
-                if self._now() >= confirm_at:
-                    end = (await consumer.end_offsets([item]))[item]
-                    if await consumer.position(item) >= end:
-                        self._confirmed_at = self._now()
-                        self.ready.set()
-                        confirm_at = self._confirmed_at + self._settings.reference_wait_seconds / 3
+            # A broker that says nothing may hold any of these up for minutes, and a connection may stay dead for good.
+            async with asyncio.timeout(patience) as limit:
+                await consumer.start()
+                consumer.assign([item])
+                await consumer.seek_to_beginning(item)
+                confirm_at = 0.0
+                while not stopping.is_set():
+                    records = await consumer.getmany(item, timeout_ms=200, max_records=500)
+                    for record in records.get(item, []):
+                        self._take(record)
+                    if self._now() >= confirm_at:
+                        end = (await consumer.end_offsets([item]))[item]
+                        if await consumer.position(item) >= end:
+                            self._confirmed_at = self._now()
+                            self.ready.set()
+                            confirm_at = self._confirmed_at + patience / 3
+                            limit.reschedule(asyncio.get_running_loop().time() + patience)
         finally:
-            await consumer.stop()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(consumer.stop(), _STOP_SECONDS)
 
     def _take(self, record: ConsumerRecord) -> None:
         decoded = decode(record, frozenset(self._reference.topic.events), frozenset())

@@ -15,6 +15,8 @@ import pytest
 from contracts.ids import derived_id
 from laurel.embedded import EmbeddedKafka, EmbeddedPostgres
 from laurel.embedded.process import ServerProcess, free_port
+from shared.kafka import Reference, ReferenceReader
+from shared.settings import Settings
 
 from .publishing import Publishing
 from .toy import AT, Toy, record, until
@@ -96,6 +98,32 @@ async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, budg
             budget -= len(data)
             if budget <= 0:
                 return
+
+
+async def test_a_reader_that_kafka_leaves_waiting_starts_over(server_dir: Path) -> None:
+    with EmbeddedKafka(server_dir / "kafka-reader") as kafka:
+        toy = Toy(kafka.bootstrap, "")
+        await toy.create_topics()
+        settings = Settings.model_validate({"kafka": kafka.bootstrap, "reference_wait_seconds": 2.0})
+        reader = ReferenceReader(settings, "toy", Reference(toy.topic, lambda _: None), time.monotonic)
+        stopping = asyncio.Event()
+        task = asyncio.create_task(reader.run(stopping))
+        broker = int((kafka.data_dir / "kafka.pid").read_text())
+        try:
+            await until(lambda: _is_current(reader, wanted=True))
+            os.kill(broker, signal.SIGSTOP)
+            await until(lambda: _is_current(reader, wanted=False))
+            await asyncio.sleep(4)  # Long enough for it to begin anew against the silence.
+            os.kill(broker, signal.SIGCONT)
+            await until(lambda: _is_current(reader, wanted=True), seconds=10)
+        finally:
+            os.kill(broker, signal.SIGCONT)
+            stopping.set()
+            await asyncio.wait_for(task, 10)
+
+
+async def _is_current(reader: ReferenceReader, *, wanted: bool) -> bool:
+    return reader.current is wanted
 
 
 STOP_SECONDS_MAX = 20.0

@@ -41,6 +41,9 @@ class Toy:
 
     async def create(self) -> None:
         migrate(self.dsn, [MIGRATIONS, FOLDER])
+        await self.create_topics()
+
+    async def create_topics(self) -> None:
         admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka)
         await admin.start()
         try:
