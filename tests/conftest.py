@@ -13,11 +13,20 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
+import structlog
 from psycopg import sql
 
 from laurel.embedded import EmbeddedKafka, EmbeddedPostgres
 
 from .e2e.reference import undisturbed  # noqa: F401 - a fixture of several packages
+
+# With every local value, as it comes by default, a traceback takes seconds to draw, in which the service does nothing.
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 class PostgresServer:
