@@ -7,16 +7,15 @@ from dataclasses import dataclass
 
 import asyncpg
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
 from . import published
 from .db import is_transient, pause_seconds, server_settings
 from .log import log
-from .sending import batches_of, cut, failure, pack_headers
+from .sending import batches_of, cut_off, failure, pack_headers
 from .settings import Settings
 
-_DROP_SECONDS = _ASK_SECONDS = 2.0
+_ASK_SECONDS = 2.0
 _LEADER_LOCK = 0x6C61_7572
 """Key of the advisory lock that makes one relay the leader of its database."""
 
@@ -63,6 +62,7 @@ class Relay:
         self._lost = asyncio.Event()
         """The connection that holds the lock is gone."""
         self._has_sent = False
+        """Since it last started over."""
         self.wake = asyncio.Event()
         self.leading = False
 
@@ -76,7 +76,7 @@ class Relay:
             except published.Restored:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is, it is judged below
-                attempt = 1 if self._has_sent else attempt + 1
+                attempt, self._has_sent = (1 if self._has_sent else attempt + 1), False
                 if stopping.is_set():
                     log.warning("relay stops, the outbox keeps the rest", error=repr(error))
                     return
@@ -113,7 +113,7 @@ class Relay:
                 if await _stopped(stopping, 1.0):
                     return
             await self.check()
-            self.leading, self._has_sent = True, False
+            self.leading = True
             while not stopping.is_set():
                 if not await self._send_some(connection):
                     await self._idle()
@@ -176,11 +176,12 @@ class Relay:
         try:
             while not all_done.done():
                 await asyncio.wait([all_done, lost], timeout=_ASK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-                if lost.done() and not all_done.done():
+                if all_done.done():
+                    return
+                if lost.done():
                     raise ConnectionError("the lock was lost while Kafka had not acknowledged what was sent")
-                if not all_done.done():
-                    # A server that is gone without a word, with the lock, is noticed only by asking.
-                    await connection.execute("SELECT 1", timeout=_ASK_SECONDS)
+                # A server that is gone without a word, with the lock, is noticed only by asking.
+                await connection.execute("SELECT 1", timeout=_ASK_SECONDS)
         finally:
             all_done.cancel()
             lost.cancel()
@@ -206,25 +207,10 @@ class Relay:
         return self._producer
 
     async def _drop_producer(self) -> None:
-        """After any fatal error a producer may stay unusable (aiokafka issue 1017): the next portion gets a new one.
-
-        Not by its `stop`, which sends what it still holds, for as long as Kafka is away: by then another relay, or the
-        next producer of this one, may have sent that and more.
-        """
+        """After any fatal error a producer may stay unusable (aiokafka issue 1017): the next portion gets a new one."""
         producer, self._producer = self._producer, None
-        if producer is None:
-            return
-        producer._closed = True  # Or it warns that nobody stopped it.
-        sender = producer._sender.sender_task
-        sender.cancel()  # Nothing is begun any more; what is under way ends with its connection.
-        for connection in list(producer.client._conns.values()):
-            cut(connection._writer)
-        try:
-            await asyncio.wait_for(producer.client.close(), _DROP_SECONDS)
-        except (TimeoutError, KafkaError) as error:
-            log.warning("relay's producer did not close cleanly", error=repr(error))
-        sender.cancel()  # It would wait for news of the cluster before it ends.
-        await asyncio.wait([sender], timeout=_DROP_SECONDS)
+        if producer is not None:
+            await cut_off(producer)
 
 
 async def _stopped(stopping: asyncio.Event, seconds: float) -> bool:

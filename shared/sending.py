@@ -15,6 +15,9 @@ from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import RecordMetadata
 
+from .log import log
+
+_CLOSE_SECONDS = 2.0
 _PARTITIONER = DefaultPartitioner()
 
 
@@ -71,8 +74,27 @@ def _partition_of(key: bytes, partitions: int) -> int:
     return number
 
 
-def cut(writer: asyncio.StreamWriter | None) -> None:
-    """End a connection at once: closed politely it would first send what it holds, however long that takes."""
+async def cut_off(producer: AIOKafkaProducer) -> None:
+    """End a producer at once, with all that it holds.
+
+    Not by its `stop`, which sends what it still holds, for as long as Kafka is away: by then another relay, or the next
+    producer of this one, may have sent that and more.
+    """
+    producer._closed = True  # Or it warns that nobody stopped it.
+    sender = producer._sender.sender_task
+    sender.cancel()  # Nothing is begun any more; what is under way ends with its connection.
+    for connection in list(producer.client._conns.values()):
+        _reset(connection._writer)
+    try:
+        await asyncio.wait_for(producer.client.close(), _CLOSE_SECONDS)
+    except (TimeoutError, KafkaError) as error:
+        log.warning("relay's producer did not close cleanly", error=repr(error))
+    sender.cancel()  # It would wait for news of the cluster before it ends.
+    await asyncio.wait([sender], timeout=_CLOSE_SECONDS)
+
+
+def _reset(writer: asyncio.StreamWriter | None) -> None:
+    """Closed politely, a connection would first send what it holds, however long that takes."""
     if writer is not None:
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         writer.transport.abort()

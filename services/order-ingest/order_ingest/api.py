@@ -9,7 +9,6 @@ from uuid import UUID
 import asyncpg
 from fastapi import APIRouter, Body, Header, Path, Query, Request
 from fastapi.responses import Response
-from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticSerializationError
 
@@ -110,15 +109,17 @@ class TokenView(_View):
 
 def routes(context: Context, receiver: Receiver) -> APIRouter:
     """All routes of the service; webhooks first, because routes are tried one by one."""
-    router = APIRouter(prefix="/v1", route_class=RawRoute)
+    router = APIRouter(prefix="/v1")
 
-    @router.post("/connections/{connection_id}/webhooks", summary="Receive a platform's webhook", response_model=Stored)
     async def receive_webhook(connection_id: str, request: Request) -> Response:
         """Checked by its signature over the raw body, then stored. Unreadable ones are stored too, and set aside."""
         await receiver.receive(connection_id, request)
         return Response(STORED, media_type="application/json")
 
-    router.route_class = APIRoute
+    router.add_api_route(
+        "/connections/{connection_id}/webhooks", receive_webhook, methods=["POST"],
+        summary="Receive a platform's webhook", response_model=Stored, route_class_override=RawRoute,
+    )  # fmt: skip
     _add_reports(router, context)
     _add_lookups(router, context)
     return router

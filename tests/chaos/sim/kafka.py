@@ -174,6 +174,7 @@ class Producer:
         self.life = LIFE.get()
         self._sender = SimpleNamespace(sender_task=asyncio.ensure_future(asyncio.sleep(0)))
         """Writes at once, so that nothing is ever under way."""
+        self._conns: dict[str, Any] = {}
         self._broken: set[TopicPartition] = set()
         """An idempotent producer writes nothing behind a record of the same partition that it could not write."""
 

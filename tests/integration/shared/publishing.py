@@ -3,14 +3,12 @@
 import asyncio
 import sys
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-
 from contracts.activities import ActivityRecordedV1
 from contracts.ids import derived_id
 from contracts.topics import ACTIVITIES
 from shared.transaction import Cause, Message, Transaction
 
-from .toy import AT, PARTITIONS, Toy
+from .toy import AT, Toy
 
 
 class Publishing(Toy):
@@ -18,13 +16,7 @@ class Publishing(Toy):
 
     async def create(self) -> None:
         await super().create()
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka)
-        await admin.start()
-        try:
-            # Where another test has made it, it stays as it is.
-            await admin.create_topics([NewTopic(ACTIVITIES.name, PARTITIONS, 1)])
-        finally:
-            await admin.close()
+        await self.create_topics(ACTIVITIES.name)
 
     async def handle(self, tx: Transaction, batch: list[Message]) -> None:
         await super().handle(tx, batch)

@@ -103,7 +103,7 @@ async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, budg
 async def test_a_reader_that_kafka_leaves_waiting_starts_over(server_dir: Path) -> None:
     with EmbeddedKafka(server_dir / "kafka-reader") as kafka:
         toy = Toy(kafka.bootstrap, "")
-        await toy.create_topics()
+        await toy.create_topics(toy.topic.name)
         settings = Settings.model_validate({"kafka": kafka.bootstrap, "reference_wait_seconds": 2.0})
         reader = ReferenceReader(settings, "toy", Reference(toy.topic, lambda _: None), time.monotonic)
         stopping = asyncio.Event()

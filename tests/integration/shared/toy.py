@@ -41,13 +41,13 @@ class Toy:
 
     async def create(self) -> None:
         migrate(self.dsn, [MIGRATIONS, FOLDER])
-        await self.create_topics()
+        await self.create_topics(self.topic.name, self.topic.dead_letters(self.name))
 
-    async def create_topics(self) -> None:
+    async def create_topics(self, *names: str) -> None:
+        """Where another test has made one, it stays as it is."""
         admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka)
         await admin.start()
         try:
-            names = (self.topic.name, self.topic.dead_letters(self.name))
             await admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in names])
         finally:
             await admin.close()
