@@ -44,7 +44,7 @@ class Database:
         """Take everything out, ending whoever is still connected."""
         await self.connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
         )
         await self.connection.execute(f"TRUNCATE {self._cleaning} CASCADE")
 
