@@ -75,6 +75,7 @@ def subscribe(settings: Settings, name: str, topics: Sequence[Topic], shell: She
         max_records=settings.batch_records_max,
         batch_timeout_ms=settings.batch_wait_ms,
         fetch_max_bytes=settings.fetch_bytes_max,
+        fetch_max_wait_ms=settings.fetch_wait_ms,
         max_partition_fetch_bytes=settings.record_bytes_max + 64 * 1024,
         session_timeout_ms=settings.session_timeout_ms,
         heartbeat_interval_ms=settings.heartbeat_interval_ms,

@@ -26,6 +26,9 @@ class Settings(BaseSettings):
     """More at once is no faster, and takes memory: all that a batch makes lives until its commit."""
     batch_wait_ms: int = Field(default=20, ge=1)
     fetch_bytes_max: int = 2 * 1024 * 1024
+    fetch_wait_ms: int = Field(default=50, ge=1)
+    """How long the broker may wait for news. The client has one request under way: while that one asks for quiet
+    partitions only, a busy one whose records are used up waits for its end."""
     record_bytes_max: int = 1024 * 1024
     session_timeout_ms: int = 10_000
     heartbeat_interval_ms: int = 1_000

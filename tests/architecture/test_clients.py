@@ -19,6 +19,7 @@ SAFE: dict[str, dict[str, str | None]] = {
         "max_records": None,
         "batch_timeout_ms": "settings.batch_wait_ms",
         "fetch_max_bytes": None,
+        "fetch_max_wait_ms": None,
         "max_partition_fetch_bytes": None,
         "rebalance_timeout_ms": "settings.rebalance_timeout_ms",
         "session_timeout_ms": None,
