@@ -1,6 +1,6 @@
 """Who may ask what: signed tokens (EdDSA JWT), checked on every route but health, webhooks and signed links."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -27,6 +27,7 @@ Scope = Literal["store", "admin", "member"]
 SCOPES: tuple[Scope, ...] = ("store", "admin", "member")
 MEMBER_TTL_MAX = timedelta(minutes=15)
 _ISSUER, _AUDIENCE = "laurel", "laurel"
+_VERIFIED_MAX = 1000
 _bearer = HTTPBearer(auto_error=False, description="A token of `laurel token create` or POST /v1/member-tokens.")
 
 
@@ -49,6 +50,8 @@ class Tokens:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._public: dict[str, Any] = {}
+        self._verified: dict[str, tuple[str, dict[str, Any]]] = {}
+        """Key id and claims of tokens whose signature was found good; who holds one asks again and again."""
 
     def mint(
         self,
@@ -81,11 +84,7 @@ class Tokens:
     def verify(self, token: str, now: datetime) -> Principal:
         """Who holds the token. Raises ValueError with the reason; the token itself is never in it."""
         try:
-            key_id = str(jwt.get_unverified_header(token).get("kid", ""))
-            claims = jwt.decode(
-                token, self._key(key_id), algorithms=["EdDSA"], issuer=_ISSUER, audience=_AUDIENCE,
-                options={"require": ["exp", "iat", "sub"], "verify_exp": False, "verify_iat": False},
-            )  # fmt: skip
+            claims = self._claims(token)
             expires, scope = float(claims["exp"]), claims["scope"]
             if expires <= now.timestamp():
                 raise ValueError("the token has run out")
@@ -99,6 +98,22 @@ class Tokens:
             return Principal(str(claims["program"]), scope, member_id, str(claims["sub"]))
         except (jwt.PyJWTError, KeyError, TypeError) as error:
             raise ValueError(f"the token is not valid: {type(error).__name__}") from error
+
+    def _claims(self, token: str) -> dict[str, Any]:
+        """What a token says, if it is signed by a key that is there now."""
+        key_id, claims = self._verified.get(token, ("", None))
+        if claims is None:
+            key_id = str(jwt.get_unverified_header(token).get("kid", ""))
+        key = self._key(key_id)
+        if claims is None:
+            claims = jwt.decode(
+                token, key, algorithms=["EdDSA"], issuer=_ISSUER, audience=_AUDIENCE,
+                options={"require": ["exp", "iat", "sub"], "verify_exp": False, "verify_iat": False},
+            )  # fmt: skip
+            if len(self._verified) >= _VERIFIED_MAX:
+                self._verified.clear()
+            self._verified[token] = key_id, claims
+        return claims
 
     def _key(self, key_id: str) -> Any:
         path = self._folder / f"{key_id}.pub.pem"
@@ -121,9 +136,10 @@ def create_key(folder: Path, key_id: str) -> None:
     (folder / f"{key_id}.pub.pem").write_bytes(public)
 
 
-def _principal(
-    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-) -> Principal:
+_Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+
+
+def _principal(request: Request, credentials: HTTPAuthorizationCredentials | None) -> Principal:
     if credentials is None:
         raise Problem(401, "Token needed", "send `Authorization: Bearer …` with a token of this installation")
     try:
@@ -133,10 +149,13 @@ def _principal(
     return principal
 
 
+# The checks are coroutines, though nothing waits in them: FastAPI runs plain functions in threads, at twice the cost of
+# the rest of a request.
 def require(*scopes: Scope) -> Any:
     """Gives the `Principal`, if its scope is one of these: 401 without a valid token, else 403."""
 
-    def check(principal: Annotated[Principal, Depends(_principal)]) -> Principal:
+    async def check(request: Request, credentials: _Credentials) -> Principal:
+        principal = _principal(request, credentials)
         if principal.scope not in scopes:
             raise Problem(
                 403, "Not allowed", f"this needs a token of scope {' or '.join(scopes)}, yours is {principal.scope}"
@@ -149,9 +168,10 @@ def require(*scopes: Scope) -> Any:
 def require_member() -> Any:
     """For routes with `member_id`: stores and admins see any member of their program, members themselves."""
 
-    def check(
-        principal: Annotated[Principal, Depends(_principal)], member_id: Annotated[UUID, PathParameter()]
+    async def check(
+        request: Request, credentials: _Credentials, member_id: Annotated[UUID, PathParameter()]
     ) -> Principal:
+        principal = _principal(request, credentials)
         if principal.scope == "member" and principal.member_id != member_id:
             raise Problem(403, "Not allowed", "a member's token reads that member alone")
         return principal
@@ -159,6 +179,6 @@ def require_member() -> Any:
     return Depends(_marked(check))
 
 
-def _marked(check: Callable[..., Principal]) -> Callable[..., Principal]:
+def _marked(check: Callable[..., Awaitable[Principal]]) -> Callable[..., Awaitable[Principal]]:
     check.guards = True  # type: ignore[attr-defined]  # the test that walks all routes looks for it
     return check

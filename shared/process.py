@@ -89,7 +89,7 @@ class Process:
             app.include_router(self.service.routes, dependencies=waiting)
         return app
 
-    def _require_learnt(self, request: Request) -> None:
+    async def _require_learnt(self, request: Request) -> None:
         if request.method != "GET" and not self.context.learnt():
             raise still_learning()
 

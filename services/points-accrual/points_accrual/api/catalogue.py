@@ -79,7 +79,7 @@ def _add_rewards(router: APIRouter, context: Context, programs: ProgramBook) -> 
     async def get_availability(member_id: UUID, principal: AnyMember) -> list[Availability]:
         context.require_current()
         now = context.clock.now()
-        found = await context.read(lambda connection: store.points(connection, principal.program_id, member_id))
+        found = await context.read_once(lambda connection: store.points(connection, principal.program_id, member_id))
         if found is None:
             raise no_member()
         program = programs.in_force(principal.program_id, now)

@@ -72,7 +72,7 @@ def add_routes(router: APIRouter, context: Context, programs: ProgramBook) -> No
                 id=uuid4(), type=event.TYPE, source="points-accrual", subject=event.key(), time=tx.now,
                 correlation_id="dry-run",
             )  # fmt: skip
-            if await store.find_member(tx.connection, principal.program_id, member_id) is None:
+            if await store.points(tx.connection, principal.program_id, member_id) is None:
                 raise no_member()
             world = await store.load(tx, programs, [Message(event, envelope, "", 0, 0)])
             world.blind = True

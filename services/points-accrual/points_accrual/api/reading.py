@@ -52,7 +52,7 @@ def add_routes(router: APIRouter, context: Context, programs: ProgramBook) -> No
 
 async def find(context: Context, principal: Principal, member_id: UUID) -> tuple[Account, Member]:
     """The account with its lots. Raises a 404."""
-    found = await context.read(lambda connection: store.points(connection, principal.program_id, member_id))
+    found = await context.read_once(lambda connection: store.points(connection, principal.program_id, member_id))
     if found is None:
         raise no_member()
     return found

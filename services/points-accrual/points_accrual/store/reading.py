@@ -20,28 +20,24 @@ LOOK = Cause(kind="command", id="look")
 """Of what is only looked at, and never kept."""
 _MEMBER = """
     SELECT a.*, m.status, m.enrolled_at, m.version, m.merged_into, m.attributes, m.birthday, m.intervals,
-           m.memberships, m.standing_version, m.segments, m.segments_version, m.dates_version, m.next_date_at
+           m.memberships, m.standing_version, m.segments, m.segments_version, m.dates_version, m.next_date_at,
+           ARRAY(SELECT l FROM lots l WHERE l.member_id = a.member_id AND l.remaining > 0) AS lots
     FROM accounts a LEFT JOIN members m USING (member_id) WHERE a.member_id = $1 AND a.program_id = $2"""
 
 
-async def find_member(
-    connection: asyncpg.Connection, program_id: str, member_id: UUID
-) -> tuple[Account, Member] | None:
-    """The account and the member, the survivor's if it was merged; None if the program has no such member."""
+async def points(connection: asyncpg.Connection, program_id: str, member_id: UUID) -> tuple[Account, Member] | None:
+    """The account with all lots that hold points, and the member; the survivor's if it was merged.
+
+    None if the program has no such member. One statement is all it takes: account and lots are of the same moment.
+    """
     row = await connection.fetchrow(_MEMBER, member_id, program_id)
     while row is not None and row["merged_into"] is not None:
         row = await connection.fetchrow(_MEMBER, row["merged_into"], program_id)
-    return (to_account(row), to_member(row)) if row else None
-
-
-async def points(connection: asyncpg.Connection, program_id: str, member_id: UUID) -> tuple[Account, Member] | None:
-    """The account with all lots that hold points; None if the program has no such member."""
-    found = await find_member(connection, program_id, member_id)
-    if found is not None:
-        account, _ = found
-        rows = await connection.fetch("SELECT * FROM lots WHERE member_id = $1 AND remaining > 0", account.member_id)
-        account.lots = {row["lot_id"]: to_lot(row) for row in rows}
-    return found
+    if row is None:
+        return None
+    account = to_account(row)
+    account.lots = {lot["lot_id"]: to_lot(lot) for lot in row["lots"]}
+    return account, to_member(row)
 
 
 async def balances_at(connection: asyncpg.Connection, member_id: UUID, at: datetime) -> dict[str, int]:
