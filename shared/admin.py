@@ -1,14 +1,18 @@
 """Kafka's administration: topics made or checked against a list, and where partitions begin and end."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, for_code
 
+from .clock import within
+
+_CLOSE_SECONDS = 5.0
 _TOPIC_EXISTS = 36
 _TIMEOUT_MS = 15_000
 _COPIES_MAX = 3
@@ -43,6 +47,12 @@ class Outcome:
     wrong: list[str] = field(default_factory=list)
 
 
+async def ended(closing: Coroutine[Any, Any, None]) -> None:
+    """End a client of Kafka; one that does not end is left to itself."""
+    with suppress(TimeoutError):
+        await within(_CLOSE_SECONDS, closing)
+
+
 @asynccontextmanager
 async def _admin(kafka: str) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka, request_timeout_ms=_TIMEOUT_MS)
@@ -52,7 +62,7 @@ async def _admin(kafka: str) -> AsyncIterator[AIOKafkaAdminClient]:
     except (KafkaError, TimeoutError, OSError) as error:
         raise _away(kafka, error) from error
     finally:
-        await admin.close()
+        await ended(admin.close())
 
 
 def _away(kafka: str, error: Exception) -> ConnectionError:
@@ -152,7 +162,7 @@ async def bounds(kafka: str, partitions: Iterable[tuple[str, int]]) -> dict[tupl
     except (KafkaError, TimeoutError, OSError) as error:
         raise _away(kafka, error) from error
     finally:
-        await consumer.stop()
+        await ended(consumer.stop())
     return {(item.topic, item.partition): (begins[item], ends[item]) for item in wanted}
 
 

@@ -16,7 +16,7 @@ from contracts.topics import Topic
 
 from . import breaker, dead_letters, offsets
 from .assignment import Assignment, Revoked
-from .clock import Clock
+from .clock import Clock, within
 from .db import is_transient, pause_seconds
 from .dead_letters import Failure, record_time
 from .decoding import Decoded, decode, describe
@@ -247,7 +247,7 @@ class Shell(Assignment):
         if not ours:
             return
         try:
-            await asyncio.wait_for(self.consumer().commit(ours), _ACKNOWLEDGE_SECONDS)
+            await within(_ACKNOWLEDGE_SECONDS, self.consumer().commit(ours))
         except (KafkaError, TimeoutError) as error:
             log.info("Kafka did not take the offsets", error=repr(error))
 

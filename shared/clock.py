@@ -1,7 +1,11 @@
-"""The clock, as an argument: nothing else asks the machine for the time."""
+"""The clock, as an argument: nothing else asks the machine for the time. And how long to wait for what may hang."""
 
+import asyncio
+from collections.abc import Coroutine
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
 
 
 class Clock(Protocol):
@@ -25,3 +29,30 @@ class FixedClock:
 
     def now(self) -> datetime:
         return self.at
+
+
+async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """What `work` returns. Raises TimeoutError when it takes longer, or ends because a task of its own was cancelled.
+
+    For clients that do not heed being cancelled, so that `asyncio.timeout` and `wait_for` would wait for them for ever,
+    or let the end of their own tasks look like that of ours (aiokafka's consumer does both).
+    """
+    task = asyncio.ensure_future(work)
+    task.add_done_callback(_looked_at)
+    try:
+        done, _ = await asyncio.wait([task], timeout=seconds)
+    except asyncio.CancelledError:
+        task.cancel()
+        raise
+    if not done:
+        task.cancel()
+        raise TimeoutError(f"not done within {seconds:g} s")
+    if task.cancelled():
+        raise TimeoutError("given up by itself")
+    return task.result()
+
+
+def _looked_at(task: "asyncio.Future[Any]") -> None:
+    """Nobody asks any more how it ended; asyncio would complain."""
+    if not task.cancelled():
+        task.exception()

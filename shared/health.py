@@ -1,6 +1,5 @@
 """What a service says of itself: alive, ready, and in figures."""
 
-import asyncio
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from . import backlog
 from . import telemetry as figures
 from .bus import Shell
+from .clock import within
 from .db import TRANSIENT, missing_migrations, plain
 from .kafka import ReferenceReader
 from .outbox import Relay
@@ -102,7 +102,7 @@ class Health:
             return
         positions = dict(shell.expected)
         try:
-            ends = await asyncio.wait_for(consumer.end_offsets(list(positions)), 5.0)
+            ends = await within(5.0, consumer.end_offsets(list(positions)))
         except (KafkaError, TimeoutError):
             return
         figures.LAG_MESSAGES.clear()

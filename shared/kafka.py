@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +15,14 @@ from faststream.kafka.message import KafkaAckableMessage
 
 from contracts.topics import Topic
 
+from .admin import ended
 from .bus import Shell
+from .clock import within
 from .db import pause_seconds
 from .decoding import decode
 from .log import log
 from .settings import Settings
 
-_STOP_SECONDS = 5.0
 RUNNING_BATCH_SECONDS = 6.0
 """How long a stop waits for the running batch; then it is cut off, and rolled back."""
 
@@ -34,7 +34,7 @@ async def cluster_id(settings: Settings) -> str:
         await admin.start()
         return str((await admin.describe_cluster())["cluster_id"])
     finally:
-        await admin.close()
+        await ended(admin.close())
 
 
 async def wait_for_topics(settings: Settings, topics: Sequence[str], stopping: asyncio.Event) -> None:
@@ -51,7 +51,7 @@ async def wait_for_topics(settings: Settings, topics: Sequence[str], stopping: a
         except (KafkaError, OSError, TimeoutError) as error:
             why = repr(error)
         finally:
-            await admin.close()
+            await ended(admin.close())
         attempt += 1
         log.warning("waiting for Kafka", why=why, kafka=settings.kafka, attempt=attempt)
         await asyncio.sleep(0.2 + pause_seconds(attempt, 3.0))
@@ -147,7 +147,7 @@ class ReferenceReader:
             try:
                 await self._follow(stopping)
             except (KafkaError, OSError) as error:
-                attempt += 1
+                attempt = 1 if self.current else attempt + 1
                 log.warning("reference reader starts over", error=repr(error), attempt=attempt)
                 await asyncio.sleep(0.2 + pause_seconds(attempt, 5.0))
 
@@ -161,27 +161,26 @@ class ReferenceReader:
             auto_offset_reset="earliest",
         )
         patience = self._settings.reference_wait_seconds
+        confirmed_at, confirm_at = self._now(), 0.0
         try:
             # A broker that says nothing may hold any of these up for minutes, and a connection may stay dead for good.
-            async with asyncio.timeout(patience) as limit:
-                await consumer.start()
-                consumer.assign([item])
-                await consumer.seek_to_beginning(item)
-                confirm_at = 0.0
-                while not stopping.is_set():
-                    records = await consumer.getmany(item, timeout_ms=200, max_records=500)
-                    for record in records.get(item, []):
-                        self._take(record)
-                    if self._now() >= confirm_at:
-                        end = (await consumer.end_offsets([item]))[item]
-                        if await consumer.position(item) >= end:
-                            self._confirmed_at = self._now()
-                            self.ready.set()
-                            confirm_at = self._confirmed_at + patience / 3
-                            limit.reschedule(asyncio.get_running_loop().time() + patience)
+            await within(patience, consumer.start())
+            consumer.assign([item])
+            await within(patience, consumer.seek_to_beginning(item))
+            while not stopping.is_set():
+                records = await within(patience, consumer.getmany(item, timeout_ms=200, max_records=500))
+                for record in records.get(item, []):
+                    self._take(record)
+                if self._now() >= confirm_at:
+                    end = (await within(patience, consumer.end_offsets([item])))[item]
+                    if await within(patience, consumer.position(item)) >= end:
+                        self._confirmed_at = confirmed_at = self._now()
+                        self.ready.set()
+                        confirm_at = confirmed_at + patience / 3
+                if self._now() > confirmed_at + patience:
+                    raise TimeoutError("nothing new was read, though there is more")
         finally:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(consumer.stop(), _STOP_SECONDS)
+            await ended(consumer.stop())
 
     def _take(self, record: ConsumerRecord) -> None:
         decoded = decode(record, frozenset(self._reference.topic.events), frozenset())

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from contracts.topics import TOPICS, Topic
 
 from . import published
-from .admin import topic_bounds
+from .admin import ended, topic_bounds
 from .clock import Clock
 from .db import server_settings
 from .dead_letters import record_time
@@ -216,7 +216,7 @@ async def _reader(kafka: str) -> AsyncIterator[AIOKafkaConsumer]:
         await consumer.start()
         yield consumer
     finally:
-        await consumer.stop()
+        await ended(consumer.stop())
 
 
 async def _tails(connection: asyncpg.Connection, kafka: str, service: str, cluster: str) -> dict[Topic, Tails]:

@@ -13,6 +13,7 @@ from fastapi import Depends, FastAPI, Request
 from faststream.kafka import KafkaBroker
 
 from .bus import Shell
+from .clock import within
 from .db import MIGRATIONS, missing_migrations, plain
 from .health import Health
 from .http import create_app, still_learning
@@ -123,7 +124,10 @@ class Process:
         async def guarded() -> None:
             try:
                 await work()
-            except asyncio.CancelledError:
+            except asyncio.CancelledError as error:
+                # When it stops it cancels what does not end; a part that ends so before was not told to.
+                if not self.context.stopping.is_set():
+                    self._fail(error)
                 raise
             except BaseException as error:  # noqa: BLE001 - told below, and the process stops
                 # A part that ends by an error takes the process along: half a service helps nobody.
@@ -226,7 +230,7 @@ class Process:
         if self._broker is None:
             return
         try:
-            await asyncio.wait_for(self._broker.stop(), _CONSUMER_SECONDS)
+            await within(_CONSUMER_SECONDS, self._broker.stop())
         except (TimeoutError, KafkaError) as error:
             log.warning("the consumer did not stop cleanly", error=repr(error))
 

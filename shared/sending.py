@@ -15,6 +15,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import RecordMetadata
 
+from .clock import within
 from .log import log
 
 _CLOSE_SECONDS = 2.0
@@ -86,7 +87,7 @@ async def cut_off(producer: AIOKafkaProducer) -> None:
     for connection in list(producer.client._conns.values()):
         _reset(connection._writer)
     try:
-        await asyncio.wait_for(producer.client.close(), _CLOSE_SECONDS)
+        await within(_CLOSE_SECONDS, producer.client.close())
     except (TimeoutError, KafkaError) as error:
         log.warning("relay's producer did not close cleanly", error=repr(error))
     sender.cancel()  # It would wait for news of the cluster before it ends.

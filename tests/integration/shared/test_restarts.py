@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -100,8 +100,10 @@ async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, budg
                 return
 
 
-async def test_a_reader_that_kafka_leaves_waiting_starts_over(server_dir: Path) -> None:
-    with EmbeddedKafka(server_dir / "kafka-reader") as kafka:
+@pytest.mark.parametrize("trouble", [signal.SIGSTOP, signal.SIGKILL])
+async def test_a_reader_that_kafka_leaves_waiting_starts_over(server_dir: Path, trouble: signal.Signals) -> None:
+    """A broker that says nothing; and one that is gone, whose client is cancelled by itself when it is stopped."""
+    with EmbeddedKafka(server_dir / f"kafka-reader-{trouble}") as kafka:
         toy = Toy(kafka.bootstrap, "")
         await toy.create_topics(toy.topic.name)
         settings = Settings.model_validate({"kafka": kafka.bootstrap, "reference_wait_seconds": 2.0})
@@ -111,13 +113,17 @@ async def test_a_reader_that_kafka_leaves_waiting_starts_over(server_dir: Path) 
         broker = int((kafka.data_dir / "kafka.pid").read_text())
         try:
             await until(lambda: _is_current(reader, wanted=True))
-            os.kill(broker, signal.SIGSTOP)
+            os.kill(broker, trouble)
             await until(lambda: _is_current(reader, wanted=False))
-            await asyncio.sleep(4)  # Long enough for it to begin anew against the silence.
-            os.kill(broker, signal.SIGCONT)
+            await asyncio.sleep(4)  # Long enough for it to begin anew while there is no answer.
+            if trouble == signal.SIGKILL:
+                await asyncio.to_thread(kafka.restart)
+            else:
+                os.kill(broker, signal.SIGCONT)
             await until(lambda: _is_current(reader, wanted=True), seconds=10)
         finally:
-            os.kill(broker, signal.SIGCONT)
+            with suppress(ProcessLookupError):
+                os.kill(broker, signal.SIGCONT)
             stopping.set()
             await asyncio.wait_for(task, 10)
 
