@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from contracts.topics import POINTS
 from shared.access import create_key
 from tests.conftest import PostgresServer
 
 from .sim.__main__ import caught
-from .sim.crashes import enumerate_crashes, ledger_play
-from .sim.databases import Database
+from .sim.crashes import Play, enumerate_crashes, ledger_play
 from .sim.plants import PLANTS
 from .sim.schedules import Told, play_seeds
+from .sim.shop_run import ALONE, Shop, staged
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 EVERY = 5
@@ -21,32 +22,41 @@ SEEDS = 12
 
 
 @pytest.fixture
-async def database(postgres: PostgresServer, tmp_path: Path) -> AsyncIterator[Database]:
+async def shop(postgres: PostgresServer, tmp_path: Path) -> AsyncIterator[Shop]:
     create_key(tmp_path, "test")
-    dsn = postgres.create("chaos")
-    made = await Database.prepare("points-accrual", dsn)
+    made: list[str] = []
+
+    def create(name: str) -> str:
+        made.append(postgres.create("chaos"))
+        return made[-1]
+
     try:
-        yield made
+        async with staged(create, tmp_path) as told:
+            yield told
     finally:
-        await made.close()
-        postgres.drop(dsn)
+        for dsn in made:
+            postgres.drop(dsn)
 
 
-async def test_a_death_at_any_moment_leaves_no_trace(database: Database, tmp_path: Path) -> None:
-    play = ledger_play(database, tmp_path)
-    crashes = await enumerate_crashes("points-accrual", play, each_max=1, every=EVERY)
-    assert crashes.points > 80, "the story passes every kind of moment"
-    assert sum(crashes.fired.values()) == crashes.planned
+async def _dies(name: str, play: Play, every: int) -> None:
+    crashes = await enumerate_crashes(name, play, each_max=1, every=every)
+    assert sum(crashes.fired.values()) == crashes.planned > 0
     assert not crashes.silent
     assert not crashes.findings, "\n".join(f"{plot}: {finding}" for plot, finding in crashes.findings)
 
 
-async def test_seeded_schedules_leave_no_trace(database: Database, tmp_path: Path) -> None:
+async def test_a_death_at_any_moment_leaves_no_trace(shop: Shop) -> None:
+    await _dies(POINTS, ledger_play(shop.databases[POINTS], shop.keys), EVERY)
+    for name in ALONE:
+        await _dies(name, shop.play(name), 4 * EVERY)
+
+
+async def test_seeded_schedules_leave_no_trace(shop: Shop) -> None:
     told = Told()
-    await play_seeds(database, tmp_path, range(SEEDS), told)
+    await play_seeds(shop.databases[POINTS], shop.keys, range(SEEDS), told)
     assert not told.findings, "\n".join(f"seed {seed}: {finding}" for seed, finding in told.findings)
 
 
-async def test_planted_bugs_are_caught(database: Database, tmp_path: Path) -> None:
-    found = await caught(database, tmp_path, [plant for plant in PLANTS if not plant.seeded])
+async def test_planted_bugs_are_caught(shop: Shop) -> None:
+    found = await caught(shop, [plant for plant in PLANTS if not plant.seeded])
     assert [name for name, checks in found.items() if not checks] == []

@@ -15,13 +15,15 @@ import structlog
 from rich.console import Console
 from rich.table import Table
 
+from contracts.topics import POINTS
 from laurel.embedded import EmbeddedPostgres
+from laurel.services import SERVICES
 from shared.access import create_key
 
 from .crashes import Crashes, enumerate_crashes, ledger_play
-from .databases import Database
 from .plants import PLANTS, Plant
 from .schedules import Told, play_seeds
+from .shop_run import ALONE, Shop, staged
 
 SECONDS_MAX = 8.0
 """A story takes about one; a bug can make it go on for ever."""
@@ -35,23 +37,29 @@ PLANT_SEEDS_MAX = 60
 class Outcome:
     """What came of a run."""
 
-    crashes: Crashes
+    crashes: list[Crashes]
+    """Of each service."""
     told: Told
     plants: dict[str, Counter[str]]
     """By planted bug, which checks cried and how often; nothing: it was not caught."""
 
 
-async def caught(database: Database, keys: Path, plants: Sequence[Plant] = PLANTS) -> dict[str, Counter[str]]:
+async def caught(shop: Shop, plants: Sequence[Plant] = PLANTS) -> dict[str, Counter[str]]:
     """Plant one bug after another."""
-    return {plant.name: await _cries(database, keys, plant) for plant in plants}
+    return {plant.name: await _cries(shop, plant) for plant in plants}
 
 
-async def _cries(database: Database, keys: Path, plant: Plant) -> Counter[str]:
+async def _cries(shop: Shop, plant: Plant) -> Counter[str]:
     """The checks that see it: in the story or, where it takes what schedules bring, in the first seed that does."""
+    database, keys = shop.databases[POINTS], shop.keys
+    play = ledger_play(database, keys)
+    if plant.service != POINTS:
+        play = shop.play(plant.service)
+        await play(None)  # What it is compared with.
     with plant.planted():
         try:
             if not plant.seeded:
-                played = await asyncio.wait_for(ledger_play(database, keys)(plant.plot()), SECONDS_MAX)
+                played = await asyncio.wait_for(play(plant.plot()), SECONDS_MAX)
                 return Counter(finding.kind for finding in played.findings)
             for seed in range(PLANT_SEEDS_MAX):
                 told = Told()
@@ -65,23 +73,42 @@ async def _cries(database: Database, keys: Path, plant: Plant) -> Counter[str]:
 
 async def run(folder: Path, each_max: int | None, seeds: range) -> Outcome:
     """Everything, on a server of its own."""
+    keys = folder / "keys"
+    keys.mkdir()
+    create_key(keys, "test")
     with EmbeddedPostgres(folder / "postgres", durable=False) as server:
-        keys = folder / "keys"
-        keys.mkdir()
-        create_key(keys, "test")
-        database = await Database.prepare("points-accrual", server.create_database("chaos"))
-        told = Told()
-        try:
-            crashes = await enumerate_crashes("points-accrual", ledger_play(database, keys), each_max=each_max)
+        async with staged(lambda name: server.create_database(f"chaos_{SERVICES[name].package}"), keys) as shop:
+            database, told = shop.databases[POINTS], Told()
+            crashes = [await enumerate_crashes(POINTS, ledger_play(database, keys), each_max=each_max)]
+            for name in ALONE:
+                crashes.append(await enumerate_crashes(name, shop.play(name), each_max=each_max))
             await play_seeds(database, keys, seeds, told)
-            return Outcome(crashes, told, await caught(database, keys))
-        finally:
-            await database.close()
+            return Outcome(crashes, told, await caught(shop))
 
 
 def show(outcome: Outcome, console: Console) -> bool:
     """Three tables. Returns whether all is as it should be."""
-    crashes, told, plants = outcome.crashes, outcome.told, outcome.plants
+    told, plants = outcome.told, outcome.plants
+    for crashes in outcome.crashes:
+        _show_crashes(crashes, console)
+    rare = _show_seeds(told, console)
+    table = Table("Planted bug", "Caught by", title="Planted bugs")
+    for name, checks in plants.items():
+        table.add_row(name, ", ".join(f"{check} {count}" for check, count in checks.items()) or "[red]not caught")
+    console.print(table)
+    missed = [name for name, checks in plants.items() if not checks]
+    fired, points, wrong = (
+        sum(counts)
+        for counts in zip(*((len(one.fired), one.points, one.wrong) for one in outcome.crashes), strict=True)
+    )
+    console.print(
+        f"{fired} of {points} moments of {len(outcome.crashes)} services, {wrong} of them wrong, "
+        f"{len(plants) - len(missed)} of {len(plants)} planted bugs caught"
+    )
+    return not (wrong or told.findings or rare or missed)
+
+
+def _show_crashes(crashes: Crashes, console: Console) -> None:
     table = Table("Moment", "Deaths", title=f"Deaths of {crashes.flow}: {crashes.planned} in {crashes.seconds:.0f} s")
     for (_, moment), count in crashes.fired.items():
         table.add_row(moment, str(count))
@@ -90,17 +117,6 @@ def show(outcome: Outcome, console: Console) -> bool:
         console.print(f"never came: {plot.moment}, time {plot.count}", style="red")
     for plot_or_none, finding in crashes.findings:
         console.print(f"{plot_or_none}: {finding}", style="red")
-    rare = _show_seeds(told, console)
-    table = Table("Planted bug", "Caught by", title="Planted bugs")
-    for name, checks in plants.items():
-        table.add_row(name, ", ".join(f"{check} {count}" for check, count in checks.items()) or "[red]not caught")
-    console.print(table)
-    missed = [name for name, checks in plants.items() if not checks]
-    console.print(
-        f"{len(crashes.fired)} of {crashes.points} moments, {len(crashes.findings)} findings, "
-        f"{len(plants) - len(missed)} of {len(plants)} planted bugs caught"
-    )
-    return not (crashes.silent or crashes.findings or told.findings or rare or missed)
 
 
 def _show_seeds(told: Told, console: Console) -> list[str]:
@@ -129,11 +145,11 @@ def write(outcome: Outcome) -> Path:
     path.parent.mkdir(exist_ok=True)
     told = outcome.told
     document = {
-        "deaths": {moment: count for (_, moment), count in outcome.crashes.fired.items()},
-        "silent": [plot.moment for plot in outcome.crashes.silent],
+        "deaths": {one.flow: {moment: count for (_, moment), count in one.fired.items()} for one in outcome.crashes},
+        "silent": [f"{plot.service}: {plot.moment}" for one in outcome.crashes for plot in one.silent],
         "seeds": told.seeds, "faults": told.faults, "answers": told.answers, "events": told.events,
         "seconds": round(told.seconds, 1), "drain_seconds": round(told.drain_seconds, 2),
-        "findings": [str(finding) for _, finding in outcome.crashes.findings]
+        "findings": [f"{one.flow}: {finding}" for one in outcome.crashes for _, finding in one.findings]
         + [f"seed {seed}: {finding}" for seed, finding in told.findings],
         "planted": outcome.plants,
     }  # fmt: skip

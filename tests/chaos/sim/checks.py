@@ -4,6 +4,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from uuid import UUID
 
 from aiokafka import TopicPartition
@@ -44,6 +45,36 @@ async def quiet(database: Database, cluster: Cluster, partitions: Iterable[Topic
     for row in await database.rows("SELECT * FROM went_back"):
         found.append(Finding("offsets", f"{row[0]}-{row[1]} went back from {row[2]} to {row[3]}"))
     return found
+
+
+async def swept_ahead(
+    database: Database, cluster: Cluster, partitions: Iterable[TopicPartition], seen: set[tuple[UUID, int]]
+) -> list[Finding]:
+    """Whether a sweep judged what lies behind an event that is on its topic and was not read. `seen`: looked at before.
+
+    To be asked right after a sweep.
+    """
+    stored = {
+        TopicPartition(row[0], row[1]): row[2]
+        for row in await database.rows("SELECT topic, partition, position FROM consumer_offsets")
+    }
+    unread: dict[int, datetime] = {}
+    for item in partitions:
+        for record in cluster.logs[item]:
+            if record.offset >= stored.get(item, 0):
+                at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
+                unread[item.partition] = min(at, unread.get(item.partition, at))
+    rows = await database.rows(
+        "SELECT d.member_id, d.sequence, a.partition, d.effective_at FROM decisions d JOIN accounts a USING (member_id)"
+        " WHERE d.cause ->> 'kind' = 'sweep'"
+    )
+    new = [row for row in rows if (row[0], row[1]) not in seen]
+    seen.update((row[0], row[1]) for row in new)
+    return [
+        Finding("swept ahead", f"{row[0]} was swept to {row[3]}, with an event of {unread[row[2]]} unread")
+        for row in new
+        if row[2] in unread and row[3] > unread[row[2]]
+    ]
 
 
 async def letters(

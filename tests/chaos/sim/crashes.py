@@ -9,10 +9,11 @@ from pathlib import Path
 
 from .checks import Finding
 from .databases import Database
+from .edges import simulated
 from .ledger_flow import END, LedgerFlow
 from .ledger_run import LedgerRun
 from .life import Plot
-from .node import Stuck, simulated
+from .node import Stuck
 
 Play = Callable[[Plot | None], Awaitable["Played"]]
 
@@ -39,6 +40,11 @@ class Crashes:
     """Those that were planned and did not come."""
     findings: list[tuple[Plot | None, Finding]] = field(default_factory=list)
     seconds: float = 0.0
+
+    @property
+    def wrong(self) -> int:
+        """What may not be: moments that did not come, and findings."""
+        return len(self.silent) + len(self.findings)
 
 
 async def enumerate_crashes(flow: str, play: Play, *, each_max: int | None, every: int = 1, seed: int = 0) -> Crashes:

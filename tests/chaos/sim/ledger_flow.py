@@ -42,7 +42,7 @@ class LedgerFlow:
     async def work(self) -> None:
         """What the loops of a process do, each once."""
         await self.step(self.run.consume_all)
-        await self.step(lambda node: node.sweep())
+        await self.step(self.run.sweep)
         await self.step(lambda node: node.replay())
         await self.step(lambda node: node.relay())
 

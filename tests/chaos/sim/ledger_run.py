@@ -43,6 +43,8 @@ class LedgerRun:
     letters: dict[tuple[str, int, int], str] = field(default_factory=dict)
     """Where poison was put, and what has to become of it."""
     nodes: list[Node] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    """What was seen on the way."""
     events: int = 0
     plot: Plot | None = None
     in_order: bool = True
@@ -52,6 +54,8 @@ class LedgerRun:
         self.cluster = Cluster(T0)
         self.cluster.faults = self.faults
         self.core = Ledger(program())
+        self._swept: set[tuple[UUID, int]] = set()
+        """Decisions of sweeps that were looked at."""
         self.site = Site(
             POINTS, self.database.dsn, self.cluster, self.keys, [published(program())], self.faults, self.settings,
             self.plot,
@@ -84,6 +88,12 @@ class LedgerRun:
         while await node.consume(dict.fromkeys(self.partitions, 1000)):
             pass
 
+    async def sweep(self, node: Node) -> bool | None:
+        """One round, and what it did that nobody could know yet."""
+        more = await node.sweep()
+        self.findings += await checks.swept_ahead(self.database, self.cluster, self.partitions, self._swept)
+        return more
+
     async def settle(self, node: Node) -> None:
         """Undisturbed from now on, until nothing is left to be done."""
         self.calm()
@@ -93,7 +103,7 @@ class LedgerRun:
             if node.dead:
                 raise Stuck(f"{node.site.name} died while nothing was done to it")
             await self.consume_all(node)
-            while await node.sweep():
+            while await self.sweep(node):
                 pass
             await node.replay()
             await node.relay()
@@ -125,7 +135,7 @@ class LedgerRun:
     async def look(self) -> list[Finding]:
         """What is wrong, now that all is quiet."""
         database, calls = self.database, self.clients.calls
-        found = await checks.quiet(database, self.cluster, self.partitions)
+        found = self.findings + await checks.quiet(database, self.cluster, self.partitions)
         found += await checks.letters(database, self.cluster, POINTS, self.letters)
         found += await checks.books(database)
         found += await checks.redemptions(database, calls)

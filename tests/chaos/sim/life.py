@@ -57,6 +57,8 @@ class Life:
     """So many moments from now it waits until `resume` is set."""
     stalled: asyncio.Event = field(default_factory=asyncio.Event)
     resume: asyncio.Event = field(default_factory=asyncio.Event)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when it is dead."""
     on_death: list[Callable[[], None]] = field(default_factory=list)
 
     def alive(self) -> None:
@@ -97,6 +99,7 @@ class Life:
     def end(self) -> None:
         """Break all connections."""
         self.dead = self.dead or "ended"
+        self.over.set()
         self.resume.set()
         for connection in self.connections:
             connection.terminate()

@@ -2,10 +2,9 @@
 
 import asyncio
 import dataclasses
-import tempfile
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -15,11 +14,8 @@ from typing import Any, Literal, TypeVar
 import httpx
 from aiokafka import TopicPartition
 
-import shared.outbox
-import shared.process
 from contracts.base import Event
 from laurel.services import SERVICES
-from shared.access import create_key
 from shared.clock import FixedClock
 from shared.outbox import Relay
 from shared.process import Process
@@ -28,16 +24,12 @@ from shared.service import Context
 from shared.sweeper import Sweeper
 from tests.unit.points_accrual.samples import T0
 
-from .kafka import PARTITIONS, Cluster, Consumer, Producer
+from .kafka import PARTITIONS, Cluster, Consumer
 from .life import LIFE, Life, Plot
-from .postgres import watched
 
 T = TypeVar("T")
 STEP_SECONDS_MAX = 20.0
 """A step that takes longer is stuck."""
-HASTE = 200.0
-"""Pauses between tries pass so many times faster."""
-_sleep = asyncio.sleep
 
 
 class Stuck(AssertionError):
@@ -119,11 +111,16 @@ class Node:
             LIFE.set(self.life)
             return await work()
 
-        task = asyncio.ensure_future(lived())
-        done, _ = await asyncio.wait([task], timeout=STEP_SECONDS_MAX)
-        if not done:
-            task.cancel()
-            await asyncio.wait([task], timeout=5.0)
+        task, death = asyncio.ensure_future(lived()), asyncio.ensure_future(self.life.over.wait())
+        await asyncio.wait([task, death], timeout=STEP_SECONDS_MAX, return_when=asyncio.FIRST_COMPLETED)
+        if death.done() and not task.done():
+            # It is about to notice; but what waits for a part of the process that is dead would wait for long.
+            await asyncio.wait([task], timeout=0.2)
+        late = not (task.done() or death.done())
+        for one in (task, death):
+            one.cancel()
+        await asyncio.wait([task, death], timeout=5.0)
+        if late:
             raise Stuck(f"{self.site.name} did not get on; it passed {self.life.moments[-6:]}")
         if self.life.dead is not None:
             with suppress(BaseException):
@@ -173,6 +170,14 @@ class Node:
         sweeper = Sweeper(shell, sweep, self.clock, self.service.name, self.process.relay.wake.set)
         return await self.do(sweeper.run_once)
 
+    async def loops(self) -> None:
+        """What the service does beside, loop by loop, each until it finds nothing to do."""
+        stopping = self.context.stopping
+        self.context._wakes = _Wakes(stopping)
+        for loop in self.service.tasks:
+            await self.do(loop)
+            stopping.clear()
+
     async def relay(self) -> None:
         """Lead once: send everything that is there, and stop."""
         relay = self.process.relay
@@ -187,6 +192,29 @@ class Node:
     def end(self) -> None:
         """Kill it between two steps."""
         self.life.end()
+
+
+class _Idle(asyncio.Event):
+    """A loop that waits for its wake-up has nothing to do: it is stopped."""
+
+    def __init__(self, stopping: asyncio.Event) -> None:
+        super().__init__()
+        self._stopping = stopping
+
+    async def wait(self) -> Literal[True]:
+        self._stopping.set()
+        return True
+
+
+class _Wakes(dict[str, asyncio.Event]):
+    """Of all loops."""
+
+    def __init__(self, stopping: asyncio.Event) -> None:
+        super().__init__()
+        self._stopping = stopping
+
+    def setdefault(self, name: str, default: asyncio.Event) -> asyncio.Event:
+        return super().setdefault(name, _Idle(self._stopping))
 
 
 class _UntilLeading(asyncio.Event):
@@ -204,36 +232,3 @@ class _UntilLeading(asyncio.Event):
         """Somebody else leads: try again soon."""
         await asyncio.sleep(1.0)
         raise TimeoutError
-
-
-def _put(producer: Any, cluster_id: Any, sleep: Any) -> None:
-    vars(shared.outbox)["AIOKafkaProducer"], vars(shared.process)["cluster_id"] = producer, cluster_id
-    vars(asyncio)["sleep"] = sleep
-
-
-@contextmanager
-def simulated(cluster: Cluster) -> Iterator[None]:
-    """The library's edges are the simulation's: connections have moments, Kafka is in memory, pauses are short."""
-    real = vars(shared.outbox)["AIOKafkaProducer"], vars(shared.process)["cluster_id"], asyncio.sleep
-
-    async def hasty(seconds: float, result: Any = None) -> Any:
-        return await _sleep(seconds / HASTE, result)
-
-    async def cluster_id(_: object) -> str:
-        cluster.answer()
-        return cluster.id
-
-    Producer.cluster = cluster
-    _put(Producer, cluster_id, hasty)
-    try:
-        with watched():
-            yield
-    finally:
-        _put(*real)
-
-
-def new_keys() -> Path:
-    """A folder with a key for tokens."""
-    folder = Path(tempfile.mkdtemp(prefix="laurel-chaos-keys-"))
-    create_key(folder, "test")
-    return folder

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from contracts.base import Event
 from contracts.topics import MEMBERS as MEMBERS_TOPIC
@@ -18,9 +19,10 @@ from shared.db import is_transient
 from .checks import Finding
 from .clients import Call
 from .databases import Database
+from .edges import simulated
 from .ledger_facts import MEMBERS, Author, Fact
 from .ledger_run import LedgerRun
-from .node import Node, Stuck, simulated
+from .node import Node, Stuck
 
 ORDERS_MAX = 6
 CALLS_MAX = 4
@@ -58,7 +60,7 @@ class Schedule:
         self.troubles: dict[str, Callable[[Node], Awaitable[None]]] = {
             "die": self._die, "end": self._end, "cut": self._cut, "commit": self._commit, "refuse": self._refuse,
             "away": self._away, "repeat": self._repeat, "stale": self._stale, "join": self._join, "stall": self._stall,
-            "clock": self._clock, "compact": self._compact,
+            "clock": self._clock, "compact": self._compact, "together": self._together,
         }  # fmt: skip
 
     async def play(self) -> Node:
@@ -100,7 +102,7 @@ class Schedule:
             some = self.rng.sample(self.run.partitions, self.rng.randint(1, len(self.run.partitions)))
             await node.consume({item: self.rng.randint(1, 6) for item in some})
         elif kind == "sweep":
-            await _as_loop(node.sweep)
+            await _as_loop(lambda: self.run.sweep(node))
         elif kind == "relay":
             await node.relay()
         elif kind == "replay":
@@ -176,6 +178,25 @@ class Schedule:
             node.end()
             taken.result()
         held.result()
+
+    async def _together(self, node: Node) -> None:
+        """A batch, clients and the relay of one process at the same time, and one of them is held up."""
+        self.run.faults["together"] += 1
+        node.life.stalled.clear()
+        node.life.resume.clear()
+        node.life.stall_in = self.rng.randint(1, 25)
+        all_of_them: asyncio.Future[Any] = asyncio.gather(
+            node.consume(dict.fromkeys(self.run.partitions, 3)), self._ask(node), self._ask(node), node.relay()
+        )
+        waiting = asyncio.ensure_future(node.life.stalled.wait())
+        await asyncio.wait([all_of_them, waiting], return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        node.life.stall_in = None
+        if not all_of_them.done():
+            # The others come as far as they can.
+            await asyncio.wait([all_of_them], timeout=0.05)
+        node.life.resume.set()
+        await all_of_them
 
     async def _take_all(self, heir: Node) -> None:
         await self._share_out()
