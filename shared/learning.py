@@ -104,8 +104,7 @@ class Learner:
         async def learn() -> bool:
             await wait_for_topics(self._settings, [topic.name for topic in topics_of(self._name)], stopping)
             if not stopping.is_set():
-                await self._learn()
-                self.done = True
+                self.done = await self._learn()
             return self.done
 
         if not self.done:
@@ -120,16 +119,24 @@ class Learner:
             server_settings=server_settings(settings, f"{self._name}-learner"),
         )
 
-    async def _learn(self) -> None:
+    async def _learn(self) -> bool:
         connection = await self._connect()
         try:
             await connection.execute("SELECT pg_advisory_lock($1)", _LEARNER_LOCK)
             cluster = await cluster_id(self._settings)
+            if lost := await gone(connection, self._settings.kafka, self._name, cluster):
+                log.error(
+                    "the database is older than what Kafka keeps: what was published in between cannot be read back",
+                    missing={f"{topic}-{number}": f"{first} … {end}" for (topic, number), (first, end) in lost.items()},
+                    what_to_do="restore a newer backup; laurel doctor says what else can be done",
+                )
+                return False
             tails = await _tails(connection, self._settings.kafka, self._name, cluster)
             if tails:
                 async with _reader(self._settings.kafka) as consumer:
                     for topic, tail in tails.items():
                         await self._learn_topic(connection, consumer, topic, tail, cluster)
+            return True
         finally:
             # The lock goes with the connection.
             connection.terminate()
@@ -219,18 +226,48 @@ async def _reader(kafka: str) -> AsyncIterator[AIOKafkaConsumer]:
         await ended(consumer.stop())
 
 
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """A partition of a service's own topics: up to where the database knows it, and what Kafka has."""
+
+    topic: Topic
+    item: TopicPartition
+    position: int
+    begin: int
+    end: int
+
+
+async def _own(connection: asyncpg.Connection, kafka: str, service: str, cluster: str) -> list[_Own]:
+    topics = {topic.name: topic for topic in topics_of(service)}
+    positions = await published.positions(connection)
+    found = []
+    for (name, number), (begin, end) in (await topic_bounds(kafka, list(topics))).items():
+        position, of = positions.get((name, number), (0, ""))
+        position = position if of == cluster else 0
+        found.append(_Own(topics[name], TopicPartition(name, number), position, begin, end))
+    return sorted(found, key=lambda one: list(topics).index(one.topic.name))
+
+
+async def gone(
+    connection: asyncpg.Connection, kafka: str, service: str, cluster: str
+) -> dict[tuple[str, int], tuple[int, int]]:
+    """(topic, partition) → (from, to): what the service published, and neither its database nor Kafka has any more."""
+    return {
+        (one.item.topic, one.item.partition): (one.position, one.begin)
+        for one in await _own(connection, kafka, service, cluster)
+        # Compaction takes away what is superseded.
+        if one.topic.retention is not None and 0 < one.position < one.begin
+    }
+
+
 async def _tails(connection: asyncpg.Connection, kafka: str, service: str, cluster: str) -> dict[Topic, Tails]:
     """What to look at: by topic, only partitions that go beyond what was published."""
-    topics = topics_of(service)
-    positions = await published.positions(connection)
     found: dict[Topic, Tails] = {}
-    for (name, number), (begin, end) in (await topic_bounds(kafka, [topic.name for topic in topics])).items():
-        position, of = positions.get((name, number), (0, ""))
-        start = max(begin, position if of == cluster else 0)
-        if start < end:
-            topic = next(topic for topic in topics if topic.name == name)
-            found.setdefault(topic, {})[TopicPartition(name, number)] = (start, end)
-    return {topic: found[topic] for topic in topics if topic in found}
+    for one in await _own(connection, kafka, service, cluster):
+        start = max(one.begin, one.position)
+        if start < one.end:
+            found.setdefault(one.topic, {})[one.item] = (start, one.end)
+    return found
 
 
 async def _portions(consumer: AIOKafkaConsumer, tails: Tails) -> AsyncIterator[list[ConsumerRecord]]:

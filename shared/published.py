@@ -34,6 +34,19 @@ async def sent(
     )  # fmt: skip
 
 
+async def accept(
+    connection: asyncpg.Connection, lost: Mapping[tuple[str, int], tuple[int, int]], *, cluster_id: str, actor: str
+) -> None:
+    """Give up what was published in these parts of partitions, by an operator's word; written to the audit log."""
+    async with connection.transaction():
+        for (topic, number), (first, end) in sorted(lost.items()):
+            await sent(connection, [], {(topic, number): end}, cluster_id)
+            await connection.execute(
+                "INSERT INTO audit_log (actor, action, subject, detail) VALUES ($1, 'published.accept', $2, $3)",
+                actor, f"{topic}-{number}", f"{first} -> {end}",
+            )  # fmt: skip
+
+
 async def superseded(connection: asyncpg.Connection, topic: str, at: Mapping[bytes, datetime]) -> None:
     """Delete outbox rows of keys of which something newer is on the topic: of a compacted one the last record stays.
 

@@ -12,7 +12,7 @@ import httpx
 import typer
 from rich.text import Text
 
-from contracts.topics import INGEST
+from contracts.topics import INGEST, POINTS
 from laurel import installation, topics
 from laurel.installation import Failure
 from laurel.services import SERVICES, Entry
@@ -147,9 +147,18 @@ async def _restored(entry: Entry, finding: Finding, connection: asyncpg.Connecti
     """Whether Kafka has what the service published and its database does not know."""
     address = installation.kafka()
     try:
-        lost = await learning.unknown(connection, address, entry.name, await cluster(address))
+        cluster_id = await cluster(address)
+        lost = await learning.unknown(connection, address, entry.name, cluster_id)
+        gone = await learning.gone(connection, address, entry.name, cluster_id)
     except ConnectionError:
         return  # A topic is missing, which is told of Kafka.
+    if gone:
+        count = sum(end - first for first, end in gone.values())
+        finding.faults.append(
+            f"Its database is from a backup that is older than what Kafka keeps: {count} records that it had published "
+            "are nowhere any more, and it does not start. Restore a newer backup"
+            + ("." if entry.name == POINTS else f", or go on by `laurel offsets accept {entry.name} --published`.")
+        )
     if lost:
         records = ", ".join(f"{count} records of {topic}" for topic, count in lost.items())
         finding.faults.append(

@@ -8,9 +8,11 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from contracts.topics import POINTS
 from laurel import installation
 from laurel.installation import Failure
-from shared import breaker, offsets
+from laurel.services import Entry
+from shared import breaker, learning, offsets, published
 from shared.admin import bounds, cluster, partition_of
 
 from . import say
@@ -56,12 +58,18 @@ def accept(
     partition: Annotated[str | None, typer.Argument(help="Such as loyalty.orders.v1-3.", show_default=False)] = None,
     to: Annotated[str, typer.Option(help="earliest, latest, or an offset.")] = "earliest",
     every: Annotated[bool, typer.Option("--all", help="All that are stopped, as after Kafka's data was lost.")] = False,
+    own: Annotated[
+        bool, typer.Option("--published", help="What it published after its backup, and Kafka does not keep any more.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Let a stopped partition go on, after you have understood what is missing; what lies before is given up."""
     entry = installation.entry_of(service)
-    if (partition is None) is not every:
-        raise Failure("Name a partition, such as loyalty.orders.v1-3, or say --all.")
+    if (partition is not None) + every + own != 1:
+        raise Failure("Name a partition, such as loyalty.orders.v1-3, or say --all, or --published.")
+    if own:
+        _accept_published(entry, yes=yes)
+        return
     stored = {(row["topic"], row["partition"]): row for row in say.run(say.with_database(entry, offsets.show))}
     wanted = [_named(partition)] if partition else [key for key, row in stored.items() if row["stopped_why"]]
     kafka = installation.kafka()
@@ -82,6 +90,31 @@ def accept(
             say.out.print(f"{topic}-{number}: {before.position} → {position}.")
 
     say.run(say.with_database(entry, work))
+    say.out.print("The service goes on within a few seconds.")
+
+
+def _accept_published(entry: Entry, *, yes: bool) -> None:
+    """Let a service begin whose backup is older than what Kafka keeps."""
+    kafka = installation.kafka()
+    cluster_id = say.run(cluster(kafka))
+    lost = say.run(
+        say.with_database(entry, lambda connection: learning.gone(connection, kafka, entry.name, cluster_id))
+    )
+    if not lost:
+        say.out.print(f"Nothing is missing between the database of {entry.name} and what Kafka keeps.")
+        return
+    for (topic, number), (first, end) in lost.items():
+        say.out.print(f"{topic}-{number}: {end - first} records from {first} on are gone.")
+    if entry.name == POINTS:
+        raise Failure("A ledger without some of its decisions does not add up: restore a newer backup.")
+    if not yes and not typer.confirm(f"{entry.name} goes on without them?"):
+        return
+    say.run(
+        say.with_database(
+            entry,
+            lambda connection: published.accept(connection, lost, cluster_id=cluster_id, actor=say.actor()),
+        )
+    )
     say.out.print("The service goes on within a few seconds.")
 
 
