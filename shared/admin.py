@@ -8,9 +8,11 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError, for_code
 
 from .clock import within
+from .log import log
 
 _CLOSE_SECONDS = 5.0
 _TOPIC_EXISTS = 36
@@ -47,10 +49,14 @@ class Outcome:
     wrong: list[str] = field(default_factory=list)
 
 
-async def ended(closing: Coroutine[Any, Any, None]) -> None:
-    """End a client of Kafka; one that does not end is left to itself."""
-    with suppress(TimeoutError):
+async def ended(closing: Coroutine[Any, Any, None], client: AIOKafkaClient) -> None:
+    """End a consumer or an administrator, and the client in it, which an end that fails leaves behind."""
+    try:
         await within(_CLOSE_SECONDS, closing)
+    except TimeoutError as error:
+        log.warning("a client of Kafka did not end cleanly", error=str(error))
+        with suppress(TimeoutError):
+            await within(_CLOSE_SECONDS, client.close())
 
 
 @asynccontextmanager
@@ -62,7 +68,7 @@ async def _admin(kafka: str) -> AsyncIterator[AIOKafkaAdminClient]:
     except (KafkaError, TimeoutError, OSError) as error:
         raise _away(kafka, error) from error
     finally:
-        await ended(admin.close())
+        await ended(admin.close(), admin._client)
 
 
 def _away(kafka: str, error: Exception) -> ConnectionError:
@@ -162,7 +168,7 @@ async def bounds(kafka: str, partitions: Iterable[tuple[str, int]]) -> dict[tupl
     except (KafkaError, TimeoutError, OSError) as error:
         raise _away(kafka, error) from error
     finally:
-        await ended(consumer.stop())
+        await ended(consumer.stop(), consumer._client)
     return {(item.topic, item.partition): (begins[item], ends[item]) for item in wanted}
 
 

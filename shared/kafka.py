@@ -34,7 +34,7 @@ async def cluster_id(settings: Settings) -> str:
         await admin.start()
         return str((await admin.describe_cluster())["cluster_id"])
     finally:
-        await ended(admin.close())
+        await ended(admin.close(), admin._client)
 
 
 async def wait_for_topics(settings: Settings, topics: Sequence[str], stopping: asyncio.Event) -> None:
@@ -51,7 +51,7 @@ async def wait_for_topics(settings: Settings, topics: Sequence[str], stopping: a
         except (KafkaError, OSError, TimeoutError) as error:
             why = repr(error)
         finally:
-            await ended(admin.close())
+            await ended(admin.close(), admin._client)
         attempt += 1
         log.warning("waiting for Kafka", why=why, kafka=settings.kafka, attempt=attempt)
         await asyncio.sleep(0.2 + pause_seconds(attempt, 3.0))
@@ -180,7 +180,7 @@ class ReferenceReader:
                 if self._now() > confirmed_at + patience:
                     raise TimeoutError("nothing new was read, though there is more")
         finally:
-            await ended(consumer.stop())
+            await ended(consumer.stop(), consumer._client)
 
     def _take(self, record: ConsumerRecord) -> None:
         decoded = decode(record, frozenset(self._reference.topic.events), frozenset())

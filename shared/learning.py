@@ -91,9 +91,9 @@ class Learner:
             connection = await self._connect()
             try:
                 cluster = await cluster_id(self._settings)
-                if found := await unknown(
-                    connection, self._settings.kafka, self._name, cluster, any_will_do=True
-                ):  # fmt: skip
+                found: object = await lost_for_good(connection, self._settings.kafka, self._name, cluster)
+                found = found or await unknown(connection, self._settings.kafka, self._name, cluster, any_will_do=True)
+                if found:
                     raise published.Restored(f"the database does not know what was published: {found}")
             finally:
                 connection.terminate()
@@ -124,7 +124,7 @@ class Learner:
         try:
             await connection.execute("SELECT pg_advisory_lock($1)", _LEARNER_LOCK)
             cluster = await cluster_id(self._settings)
-            if lost := await gone(connection, self._settings.kafka, self._name, cluster):
+            if lost := await lost_for_good(connection, self._settings.kafka, self._name, cluster):
                 log.error(
                     "the database is older than what Kafka keeps: what was published in between cannot be read back",
                     missing={f"{topic}-{number}": f"{first} … {end}" for (topic, number), (first, end) in lost.items()},
@@ -223,7 +223,7 @@ async def _reader(kafka: str) -> AsyncIterator[AIOKafkaConsumer]:
         await consumer.start()
         yield consumer
     finally:
-        await ended(consumer.stop())
+        await ended(consumer.stop(), consumer._client)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,15 +248,18 @@ async def _own(connection: asyncpg.Connection, kafka: str, service: str, cluster
     return sorted(found, key=lambda one: list(topics).index(one.topic.name))
 
 
-async def gone(
+async def lost_for_good(
     connection: asyncpg.Connection, kafka: str, service: str, cluster: str
 ) -> dict[tuple[str, int], tuple[int, int]]:
-    """(topic, partition) → (from, to): what the service published, and neither its database nor Kafka has any more."""
+    """(topic, partition) → (from, to): what the service published, and neither its database nor Kafka has now.
+
+    Compaction takes away only what is superseded. Where a private topic tells the owner all that it did, the others
+    follow from it.
+    """
+    own = [one for one in await _own(connection, kafka, service, cluster) if one.topic.retention is not None]
+    telling = [one for one in own if one.topic.private] or own
     return {
-        (one.item.topic, one.item.partition): (one.position, one.begin)
-        for one in await _own(connection, kafka, service, cluster)
-        # Compaction takes away what is superseded.
-        if one.topic.retention is not None and 0 < one.position < one.begin
+        (one.item.topic, one.item.partition): (one.position, one.begin) for one in telling if one.position < one.begin
     }
 
 

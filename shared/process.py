@@ -153,6 +153,8 @@ class Process:
         if self.reader is not None:
             await self._start_reading(self.reader)
         await self.learner.run(context.stopping)
+        if not self.learner.done:
+            return  # Told to stop before that: a database that lacks something sends nothing.
         for task in service.tasks:
             self._start(f"task-{getattr(task, '__name__', 'loop')}", task)
         self._start(RELAY, lambda: self.relay.run(self._nothing_more))

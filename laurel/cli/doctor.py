@@ -12,7 +12,7 @@ import httpx
 import typer
 from rich.text import Text
 
-from contracts.topics import INGEST, POINTS
+from contracts.topics import INGEST
 from laurel import installation, topics
 from laurel.installation import Failure
 from laurel.services import SERVICES, Entry
@@ -144,22 +144,22 @@ async def _database(entry: Entry, finding: Finding, connection: asyncpg.Connecti
 
 
 async def _restored(entry: Entry, finding: Finding, connection: asyncpg.Connection) -> None:
-    """Whether Kafka has what the service published and its database does not know."""
+    """Whether the service published what its database does not know, and whether Kafka still has it."""
     address = installation.kafka()
     try:
         cluster_id = await cluster(address)
         lost = await learning.unknown(connection, address, entry.name, cluster_id)
-        gone = await learning.gone(connection, address, entry.name, cluster_id)
+        gone = await learning.lost_for_good(connection, address, entry.name, cluster_id)
     except ConnectionError:
         return  # A topic is missing, which is told of Kafka.
     if gone:
         count = sum(end - first for first, end in gone.values())
         finding.faults.append(
             f"Its database is from a backup that is older than what Kafka keeps: {count} records that it had published "
-            "are nowhere any more, and it does not start. Restore a newer backup"
-            + ("." if entry.name == POINTS else f", or go on by `laurel offsets accept {entry.name} --published`.")
+            "are nowhere any more, and it does not start. Restore a newer backup; without one, "
+            f"`laurel offsets accept {entry.name} --published` says what giving them up means."
         )
-    if lost:
+    elif lost:
         records = ", ".join(f"{count} records of {topic}" for topic, count in lost.items())
         finding.faults.append(
             f"Its database was restored from a backup: it does not know {records}, which it had published. Start "

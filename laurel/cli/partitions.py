@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from contracts.topics import POINTS
+from contracts.topics import INGEST, POINTS, REFERRAL, TIER
 from laurel import installation
 from laurel.installation import Failure
 from laurel.services import Entry
@@ -20,6 +20,14 @@ from . import say
 offsets_app = typer.Typer(help="Where a service stands in its topics.", no_args_is_help=True)
 breaker_app = typer.Typer(help="The breaker, which stops a service that fails too often.", no_args_is_help=True)
 
+_OVERTAKEN = (
+    "What it announces next may have versions that others have seen already, which they ignore; a newer backup has not."
+)
+MISSED = {
+    POINTS: "A ledger does not start without a decision of a member who was decided on later: restore a newer backup.",
+    INGEST: _OVERTAKEN, TIER: _OVERTAKEN, REFERRAL: _OVERTAKEN,
+}  # fmt: skip
+"""What it means for a service that something it published is nowhere any more."""
 Bounds = Mapping[tuple[str, int], tuple[int, int]]
 Service = Annotated[str, typer.Argument(help="Such as points-accrual.")]
 
@@ -98,15 +106,14 @@ def _accept_published(entry: Entry, *, yes: bool) -> None:
     kafka = installation.kafka()
     cluster_id = say.run(cluster(kafka))
     lost = say.run(
-        say.with_database(entry, lambda connection: learning.gone(connection, kafka, entry.name, cluster_id))
+        say.with_database(entry, lambda connection: learning.lost_for_good(connection, kafka, entry.name, cluster_id))
     )
     if not lost:
         say.out.print(f"Nothing is missing between the database of {entry.name} and what Kafka keeps.")
         return
     for (topic, number), (first, end) in lost.items():
         say.out.print(f"{topic}-{number}: {end - first} records from {first} on are gone.")
-    if entry.name == POINTS:
-        raise Failure("A ledger without some of its decisions does not add up: restore a newer backup.")
+    say.out.print(MISSED.get(entry.name, ""), style="yellow")
     if not yes and not typer.confirm(f"{entry.name} goes on without them?"):
         return
     say.run(

@@ -193,6 +193,14 @@ def marked_first(right: Any) -> Any:
     return send_one
 
 
+def handed_over_twice(right: Any) -> Any:
+    async def hand_over(client: Any, sender: str, recipient: str, mail: Any) -> None:
+        for _ in range(2):
+            await right(client, sender, recipient, mail)
+
+    return hand_over
+
+
 def answered_first(right: Any) -> Any:
     async def keep_later(keeper: Any, delivery: Any) -> None:
         await asyncio.sleep(2.0)  # Of the simulation's seconds: the answer is given by then.

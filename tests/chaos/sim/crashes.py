@@ -58,8 +58,7 @@ async def enumerate_crashes(flow: str, play: Play, *, each_max: int | None, ever
     plots = [Plot(*moment, number) for moment in counts for number in _chosen(counts[moment], each_max, seed)][::every]
     result = Crashes(flow, len(counts), len(plots), findings=[(None, finding) for finding in whole.findings])
     for plot in plots:
-        told = Plot(plot.service, plot.moment, plot.count)
-        played = await play(told)
+        told, played = await _dying(play, plot)
         if told.fired:
             result.fired[plot.service, plot.moment] += 1
         else:
@@ -67,6 +66,18 @@ async def enumerate_crashes(flow: str, play: Play, *, each_max: int | None, ever
         result.findings += [(plot, finding) for finding in played.findings]
     result.seconds = time.monotonic() - began
     return result
+
+
+async def _dying(play: Play, plot: Plot) -> tuple[Plot, Played]:
+    """Tell it with a death. Ids are drawn, and with them partitions and portions: a late time of a moment may not come
+    in every story, but an earlier one does."""
+    count = plot.count
+    while True:
+        told = Plot(plot.service, plot.moment, count)
+        played = await play(told)
+        if told.fired or count == 1:
+            return told, played
+        count //= 2
 
 
 def _chosen(count: int, each_max: int | None, seed: int) -> Sequence[int]:

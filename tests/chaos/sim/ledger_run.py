@@ -90,9 +90,10 @@ class LedgerRun:
 
     async def sweep(self, node: Node) -> bool | None:
         """One round, and what it did that nobody could know yet."""
-        more = await node.sweep()
-        self.findings += await checks.swept_ahead(self.database, self.cluster, self.partitions, self._swept)
-        return more
+        try:
+            return await node.sweep()
+        finally:
+            self.findings += await checks.swept_ahead(self.database, self.cluster, self.partitions, self._swept)
 
     async def settle(self, node: Node) -> None:
         """Undisturbed from now on, until nothing is left to be done."""

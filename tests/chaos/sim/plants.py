@@ -36,6 +36,8 @@ class Plant:
     service: str = POINTS
     seeded: bool = False
     """It takes what only schedules bring."""
+    hangs: bool = False
+    """It keeps the story from coming to its end."""
 
     def plot(self) -> Plot | None:
         """When to die."""
@@ -64,7 +66,7 @@ PLANTS = (
           ("relay: before records are sent to loyalty.points.v1", 1)),
     Plant("events of a batch are sent in the wrong order", transaction, "insert", bugs.backwards),
     Plant("events are not written with their state", transaction.Transaction, "flush", bugs.nothing),
-    Plant("offsets are not moved", offsets, "move", bugs.nothing),
+    Plant("offsets are not moved", offsets, "move", bugs.nothing, hangs=True),
     Plant("offsets move past one record of a batch only", bus, "_positions", bugs.first_only),
     Plant("offsets move one record too far", bus, "_positions", bugs.skipping),
     Plant("what cannot be read is thrown away", dead_letters, "add", bugs.set_aside_quietly),
@@ -79,14 +81,15 @@ PLANTS = (
     Plant("repeats are known for a day only", claims, "load_told", bugs.forgetful, seeded=True),
     Plant("an older standing takes the place of a newer one", points_accrual.handlers.HANDLERS, StandingChangedV1,  # type: ignore[arg-type]
           bugs.any_standing, seeded=True),
-    Plant("what is expected is what comes first", bus.Shell, "_apply", bugs.by_the_first_record, seeded=True),
-    Plant("reading goes on where the group says", bus.Shell, "go_on", bugs.from_the_group, seeded=True),
+    Plant("what comes first is expected", bus.Shell, "_apply", bugs.by_the_first_record, seeded=True, hangs=True),
+    Plant("reading goes on where the group says", bus.Shell, "go_on", bugs.from_the_group, seeded=True, hangs=True),
     Plant("the relay goes on behind what was refused", outbox.Relay, "_send_some", bugs.behind_the_last, seeded=True),
     Plant("the relay goes on after the last id", outbox.Relay, "_send_some", bugs.after_the_last_id, seeded=True),
     Plant("accounts are read without a lock", locking, "_ACCOUNTS", bugs.unlocked, seeded=True),
     Plant("sweeps pass what was not read", sweeper.Sweeper, "_sweep_partition", bugs.to_the_end_of_time, seeded=True),
     Plant("mails are marked as sent before they are", mailer, "_send_one", bugs.marked_first,
           ("mail: before it is sent", 1), NOTIFICATION),
+    Plant("mails are handed over twice", mailer, "_hand_over", bugs.handed_over_twice, service=NOTIFICATION),
     Plant("webhooks are answered before they are kept", webhooks._Keeper, "keep", bugs.answered_first,
           ("pool: before INSERT deliveries", 2), INGEST),
     Plant("transfers are not written", saving, "_copy", bugs.without_table("transfers")),

@@ -73,8 +73,8 @@ class End:
     taken: dict[str, list[str]]
     findings: list[Finding]
 
-    def compared(self, first: "End") -> list[Finding]:
-        """What is not as in the first end, and what nobody may see twice."""
+    def compared(self, first: "End", *, died: bool) -> list[Finding]:
+        """What is not as in the first end, and what nobody may see twice unless a sender died."""
         found = list(self.findings)
         for what, mine, wanted in (("row", self.rows, first.rows), ("event", self.events, first.events)):
             found += [Finding("lost", f"{what} {text}") for text in (wanted - mine)]
@@ -82,7 +82,7 @@ class End:
         found += [Finding("lost", f"{one} was handed over to nobody") for one in first.taken.keys() - self.taken.keys()]
         found += [Finding("doubled", f"{one} is a new one") for one in self.taken.keys() - first.taken.keys()]
         for one, contents in self.taken.items():
-            if len(set(contents)) > 1 or len(contents) > HANDED_MAX:
+            if len(set(contents)) > 1 or len(contents) > (HANDED_MAX if died else 1):
                 found.append(Finding("doubled", f"{one} was handed over as {contents}"))
         return found
 

@@ -11,7 +11,7 @@ from typing import Any, Self
 import httpx
 from aiokafka import TopicPartition
 
-from contracts.topics import INGEST, NOTIFICATION, POINTS, REFERRAL, SERVICES
+from contracts.topics import INGEST, NOTIFICATION, POINTS, REFERRAL, SERVICES, TOPICS
 from notification.store.endpoints import set_endpoint
 from order_ingest.store.connections import create_connection, create_source
 from tests.integration.notification.parts import published
@@ -32,6 +32,7 @@ ALONE = tuple(name for name in SERVICES if name != POINTS)
 ROUNDS = 3
 """So often each works in each act: what one publishes is another's work, and so on."""
 DEATHS_MAX = 3
+_CODES = "SELECT member_id, code FROM members WHERE code IS NOT NULL"
 
 
 @dataclass
@@ -150,8 +151,14 @@ class Shop:
     async def _learn(self) -> None:
         rows = await self.databases[INGEST].rows("SELECT value, member_id FROM identities WHERE kind = 'email'")
         self.known.members = {row[0]: row[1] for row in rows}
-        rows = await self.databases[REFERRAL].rows("SELECT member_id, code FROM members WHERE code IS NOT NULL")
+        rows = await self.databases[REFERRAL].rows(_CODES)
         self.known.codes = {row[0]: row[1] for row in rows}
+
+    async def _codes(self, worker: Worker) -> dict[str, str]:
+        """Codes of then → those that were drawn this time, which friends carry now."""
+        if worker.site.name != REFERRAL:
+            return {}
+        return {self.known.codes[row[0]]: row[1] for row in await worker.database.rows(_CODES)}
 
     def play(self, name: str) -> Play:
         """One service alone, which hears what the others published then. Its end is compared with the first one's."""
@@ -167,7 +174,8 @@ class Shop:
                     end = await end_of(name, worker.database, cluster, self.outside)
                     ends.append(end)
                     findings += await checks.quiet(worker.database, cluster, worker.site.partitions())
-                    findings += end.compared(ends[0])
+                    findings += end.compared(ends[0], died=plot is not None and plot.fired)
+                    findings += self._untold(name, cluster)
                 except Stuck as stuck:
                     findings.append(Finding("stuck", str(stuck)))
                 finally:
@@ -177,19 +185,37 @@ class Shop:
 
         return play
 
+    def _untold(self, name: str, cluster: Cluster) -> list[Finding]:
+        """Kinds of events that it told when the story was told to all, and not now that it is alone."""
+        own = {topic.name for topic in TOPICS if topic.owner == name}
+        told = {_type(record) for act in self.acts for record in act if record.topic in own}
+        now = {_type(record) for topic in own for record in cluster.records(topic)}
+        return [Finding("lost", f"no {kind} was told at all") for kind in sorted(told - now)]
+
     async def _tell(self, worker: Worker, cluster: Cluster) -> None:
         mine = {item.topic for item in worker.site.partitions()}
         for act, records in zip(ACTS, self.acts, strict=True):
             cluster.now = act.at
+            codes = await self._codes(worker)
             for record in records:
                 if record.topic in mine:
                     item = TopicPartition(record.topic, record.partition)
-                    cluster.write(item, record.key, record.value, record.headers)
+                    cluster.write(item, record.key, _with(codes, record.value), record.headers)
             for request in act.requests(self.known):
                 if request.service == worker.site.name:
                     await worker.ask(request)
             for _ in range(ROUNDS):
                 await worker.work()
+
+
+def _with(codes: Mapping[str, str], value: bytes | None) -> bytes | None:
+    for then, now in codes.items():
+        value = value and value.replace(then.encode(), now.encode())
+    return value
+
+
+def _type(record: Record) -> str:
+    return (dict(record.headers).get("ce_type") or b"nothing").decode()
 
 
 @asynccontextmanager

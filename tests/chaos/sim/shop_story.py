@@ -139,6 +139,8 @@ ACTS = (
     Act(START + 2 * DAY, _returns),
     Act(START + 20 * DAY, _spending),
     Act(START + 400 * DAY),
+    Act(START + 401 * DAY),
 )
 """Points are granted, taken back, become active, are spent and run out; tiers are reached and lost; a friend is brought
-and is no friend any more; members are welcomed, told and left in peace."""
+and is no friend any more; members are welcomed, told and left in peace. In the last one nothing happens but what a
+death has held up."""

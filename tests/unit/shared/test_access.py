@@ -33,6 +33,18 @@ def test_a_known_token_is_refused_without_its_key(tokens: Tokens, tmp_path: Path
         tokens.verify(token, NOW)
 
 
+def test_a_known_token_is_refused_by_another_key_of_the_same_name(tokens: Tokens, tmp_path: Path) -> None:
+    token = tokens.mint("aurora", "store", now=NOW, ttl=HOUR, subject="till")
+    tokens.verify(token, NOW)
+    for file in tmp_path.glob("first.*"):
+        file.unlink()
+    with pytest.raises(ValueError, match="InvalidKeyError"):
+        tokens.verify(token, NOW)
+    create_key(tmp_path, "first")
+    with pytest.raises(ValueError, match="InvalidSignatureError"):
+        tokens.verify(token, NOW)
+
+
 def test_a_known_token_is_not_taken_for_another(tokens: Tokens) -> None:
     token = tokens.mint("aurora", "store", now=NOW, ttl=HOUR, subject="till")
     tokens.verify(token, NOW)
