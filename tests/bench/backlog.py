@@ -27,6 +27,8 @@ from .traffic import PORTION, TEN, Live, orders, record, send
 
 LIVE_SHARE = 0.2
 """Of what the points path can do."""
+ON_THE_WAY_SECONDS = 0.5
+"""What was sent within so long may be on its way: while orders keep coming, there is always something."""
 CHUNK = 10_000
 SATURATION, BACKLOG, RELAY = "own saturation", "backlog under live traffic", "relay"
 _EXAMPLE = Path(__file__).parents[2] / "contracts" / "examples" / "loyalty.points.granted.v1"
@@ -73,7 +75,8 @@ async def _backlog(bench: Bench, count: int, live_per_second: float) -> Sample:
             meter.begin()
             async with Live(bench.kafka.bootstrap, live_per_second, new) as live:
                 await gate.open()
-                await caught_up(look, services, lambda: start + count + live.sent)
+                on_the_way = int(live_per_second * ON_THE_WAY_SECONDS)
+                await caught_up(look, services, lambda: start + count + live.sent - on_the_way)
                 done = await consumed(look) - start
                 sample = meter.end(done)
                 await live.stop()
