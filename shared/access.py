@@ -50,8 +50,8 @@ class Tokens:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._public: dict[str, Any] = {}
-        self._verified: dict[str, tuple[str, Any, dict[str, Any]]] = {}
-        """Of tokens whose signature was found good: the key's id, the key, the claims. Who holds one asks again."""
+        self._verified: dict[str, tuple[Any, dict[str, Any]]] = {}
+        """Key and claims of tokens whose signature was found good; who holds one asks again and again."""
 
     def mint(
         self,
@@ -101,18 +101,16 @@ class Tokens:
 
     def _claims(self, token: str) -> dict[str, Any]:
         """What a token says, if it is signed by a key that is there now."""
-        key_id, verified_by, claims = self._verified.get(token, ("", None, None))
-        if claims is None:
-            key_id = str(jwt.get_unverified_header(token).get("kid", ""))
-        key = self._key(key_id)
-        if claims is None or key is not verified_by:
+        key = self._key(str(jwt.get_unverified_header(token).get("kid", "")))
+        verified_by, claims = self._verified.get(token, (None, {}))
+        if verified_by is not key:
             claims = jwt.decode(
                 token, key, algorithms=["EdDSA"], issuer=_ISSUER, audience=_AUDIENCE,
                 options={"require": ["exp", "iat", "sub"], "verify_exp": False, "verify_iat": False},
             )  # fmt: skip
             if len(self._verified) >= _VERIFIED_MAX:
                 self._verified.clear()
-            self._verified[token] = key_id, key, claims
+            self._verified[token] = key, claims
         return claims
 
     def _key(self, key_id: str) -> Any:

@@ -1,19 +1,19 @@
 """Kafka's administration: topics made or checked against a list, and where partitions begin and end."""
 
-from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError, for_code
 
 from .clock import within
 from .log import log
 
+C = TypeVar("C", AIOKafkaConsumer, AIOKafkaAdminClient)
 _CLOSE_SECONDS = 5.0
 _TOPIC_EXISTS = 36
 _TIMEOUT_MS = 15_000
@@ -49,26 +49,40 @@ class Outcome:
     wrong: list[str] = field(default_factory=list)
 
 
-async def ended(closing: Coroutine[Any, Any, None], client: AIOKafkaClient) -> None:
+async def ended(client: AIOKafkaConsumer | AIOKafkaAdminClient) -> None:
     """End a consumer or an administrator, and the client in it, which an end that fails leaves behind."""
     try:
-        await within(_CLOSE_SECONDS, closing)
+        await within(_CLOSE_SECONDS, client.stop() if isinstance(client, AIOKafkaConsumer) else client.close())
     except TimeoutError as error:
         log.warning("a client of Kafka did not end cleanly", error=str(error))
         with suppress(TimeoutError):
-            await within(_CLOSE_SECONDS, client.close())
+            await within(_CLOSE_SECONDS, client._client.close())
+
+
+@asynccontextmanager
+async def running(client: C) -> AsyncIterator[C]:
+    """The client, started; ended afterwards, whatever happened."""
+    try:
+        await client.start()
+        yield client
+    finally:
+        await ended(client)
+
+
+def reader(kafka: str) -> AIOKafkaConsumer:
+    """A consumer of no group, not started: it reads what it is assigned and sought to."""
+    return AIOKafkaConsumer(
+        bootstrap_servers=kafka, group_id=None, enable_auto_commit=False, auto_offset_reset="earliest"
+    )
 
 
 @asynccontextmanager
 async def _admin(kafka: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka, request_timeout_ms=_TIMEOUT_MS)
     try:
-        await admin.start()
-        yield admin
+        async with running(AIOKafkaAdminClient(bootstrap_servers=kafka, request_timeout_ms=_TIMEOUT_MS)) as admin:
+            yield admin
     except (KafkaError, TimeoutError, OSError) as error:
         raise _away(kafka, error) from error
-    finally:
-        await ended(admin.close(), admin._client)
 
 
 def _away(kafka: str, error: Exception) -> ConnectionError:
@@ -158,17 +172,12 @@ async def bounds(kafka: str, partitions: Iterable[tuple[str, int]]) -> dict[tupl
     wanted = [TopicPartition(*item) for item in partitions if item in there]
     if not wanted:
         return {}
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=kafka, group_id=None, enable_auto_commit=False, auto_offset_reset="earliest"
-    )
     try:
-        await consumer.start()
-        begins = await consumer.beginning_offsets(wanted)
-        ends = await consumer.end_offsets(wanted)
+        async with running(reader(kafka)) as consumer:
+            begins = await consumer.beginning_offsets(wanted)
+            ends = await consumer.end_offsets(wanted)
     except (KafkaError, TimeoutError, OSError) as error:
         raise _away(kafka, error) from error
-    finally:
-        await ended(consumer.stop(), consumer._client)
     return {(item.topic, item.partition): (begins[item], ends[item]) for item in wanted}
 
 

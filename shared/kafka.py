@@ -15,7 +15,7 @@ from faststream.kafka.message import KafkaAckableMessage
 
 from contracts.topics import Topic
 
-from .admin import ended
+from .admin import ended, running
 from .bus import Shell
 from .clock import within
 from .db import pause_seconds
@@ -29,12 +29,8 @@ RUNNING_BATCH_SECONDS = 6.0
 
 async def cluster_id(settings: Settings) -> str:
     """The id of the cluster. Raises KafkaError when it cannot be asked."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka, request_timeout_ms=5000)
-    try:
-        await admin.start()
+    async with running(AIOKafkaAdminClient(bootstrap_servers=settings.kafka, request_timeout_ms=5000)) as admin:
         return str((await admin.describe_cluster())["cluster_id"])
-    finally:
-        await ended(admin.close(), admin._client)
 
 
 async def wait_for_topics(settings: Settings, topics: Sequence[str], stopping: asyncio.Event) -> None:
@@ -43,15 +39,13 @@ async def wait_for_topics(settings: Settings, topics: Sequence[str], stopping: a
     while not stopping.is_set():
         admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka, request_timeout_ms=5000)
         try:
-            await admin.start()
-            missing = sorted(set(topics) - set(await admin.list_topics()))
+            async with running(admin):
+                missing = sorted(set(topics) - set(await admin.list_topics()))
             if not missing:
                 return
             why = f"no topics {', '.join(missing)}: run laurel topics apply"
         except (KafkaError, OSError, TimeoutError) as error:
             why = repr(error)
-        finally:
-            await ended(admin.close(), admin._client)
         attempt += 1
         log.warning("waiting for Kafka", why=why, kafka=settings.kafka, attempt=attempt)
         await asyncio.sleep(0.2 + pause_seconds(attempt, 3.0))
@@ -180,7 +174,7 @@ class ReferenceReader:
                 if self._now() > confirmed_at + patience:
                     raise TimeoutError("nothing new was read, though there is more")
         finally:
-            await ended(consumer.stop(), consumer._client)
+            await ended(consumer)
 
     def _take(self, record: ConsumerRecord) -> None:
         decoded = decode(record, frozenset(self._reference.topic.events), frozenset())

@@ -3,8 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -12,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from contracts.topics import TOPICS, Topic
 
 from . import published
-from .admin import ended, topic_bounds
+from .admin import reader, running, topic_bounds
 from .clock import Clock
 from .db import server_settings
 from .dead_letters import record_time
@@ -32,6 +31,8 @@ _SILENT_SECONDS_MAX = 60.0
 
 Tails = dict[TopicPartition, tuple[int, int]]
 """Where the database's knowledge ends, and where Kafka does."""
+Gone = dict[tuple[str, int], tuple[int, int]]
+"""(topic, partition) → (from, to): neither the database nor Kafka has it."""
 
 
 def topics_of(service: str) -> tuple[Topic, ...]:
@@ -53,18 +54,34 @@ class _Known:
         return (of == cluster and record.offset < position) or _id_of(record) in self.waiting
 
 
-async def unknown(
-    connection: asyncpg.Connection, kafka: str, service: str, cluster: str, *, any_will_do: bool = False
-) -> dict[str, int]:
-    """Topic → how many records the service published that this database does not know. Empty when all is well.
+async def lost_for_good(connection: asyncpg.Connection, kafka: str, service: str, cluster: str) -> Gone:
+    """What the service published, and neither its database nor Kafka has any more."""
+    return _gone(await _own(connection, kafka, service, cluster))
 
-    `any_will_do`: not all are counted, the first that are found are enough.
-    """
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """What a service published and its database does not know."""
+
+    gone: Gone = field(default_factory=dict)
+    """Where anything is, nothing else is looked for."""
+    readable: dict[str, int] = field(default_factory=dict)
+    """Topic → how many records Kafka has of it."""
+
+    def __bool__(self) -> bool:
+        return bool(self.gone or self.readable)
+
+
+async def missing(
+    connection: asyncpg.Connection, kafka: str, service: str, cluster: str, *, any_will_do: bool = False
+) -> Missing:
+    """`any_will_do`: not all are counted, the first that are found are enough."""
+    own = await _own(connection, kafka, service, cluster)
+    gone, tails = _gone(own), _tails(own)
     found: dict[str, int] = {}
-    tails = await _tails(connection, kafka, service, cluster)
-    if not tails:
-        return found
-    async with _reader(kafka) as consumer:
+    if gone or not tails:
+        return Missing(gone)
+    async with running(reader(kafka)) as consumer:
         for topic, tail in tails.items():
             async for records in _portions(consumer, tail):
                 async with connection.transaction(isolation="repeatable_read", readonly=True):
@@ -73,8 +90,8 @@ async def unknown(
                 if fresh:
                     found[topic.name] = found.get(topic.name, 0) + fresh
                 if found and any_will_do:
-                    return found
-    return found
+                    return Missing(readable=found)
+    return Missing(readable=found)
 
 
 class Learner:
@@ -91,9 +108,7 @@ class Learner:
             connection = await self._connect()
             try:
                 cluster = await cluster_id(self._settings)
-                found: object = await lost_for_good(connection, self._settings.kafka, self._name, cluster)
-                found = found or await unknown(connection, self._settings.kafka, self._name, cluster, any_will_do=True)
-                if found:
+                if found := await missing(connection, self._settings.kafka, self._name, cluster, any_will_do=True):
                     raise published.Restored(f"the database does not know what was published: {found}")
             finally:
                 connection.terminate()
@@ -124,16 +139,16 @@ class Learner:
         try:
             await connection.execute("SELECT pg_advisory_lock($1)", _LEARNER_LOCK)
             cluster = await cluster_id(self._settings)
-            if lost := await lost_for_good(connection, self._settings.kafka, self._name, cluster):
+            own = await _own(connection, self._settings.kafka, self._name, cluster)
+            if gone := _gone(own):
                 log.error(
                     "the database is older than what Kafka keeps: what was published in between cannot be read back",
-                    missing={f"{topic}-{number}": f"{first} … {end}" for (topic, number), (first, end) in lost.items()},
+                    missing={f"{topic}-{number}": f"{first} … {end}" for (topic, number), (first, end) in gone.items()},
                     what_to_do="restore a newer backup; laurel doctor says what else can be done",
                 )
                 return False
-            tails = await _tails(connection, self._settings.kafka, self._name, cluster)
-            if tails:
-                async with _reader(self._settings.kafka) as consumer:
+            if tails := _tails(own):
+                async with running(reader(self._settings.kafka)) as consumer:
                     for topic, tail in tails.items():
                         await self._learn_topic(connection, consumer, topic, tail, cluster)
             return True
@@ -214,18 +229,6 @@ def _source_of(record: ConsumerRecord) -> str:
     return next((raw.decode(errors="replace") for name, raw in record.headers if name == "ce_source" and raw), "")
 
 
-@asynccontextmanager
-async def _reader(kafka: str) -> AsyncIterator[AIOKafkaConsumer]:
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=kafka, group_id=None, enable_auto_commit=False, auto_offset_reset="earliest"
-    )
-    try:
-        await consumer.start()
-        yield consumer
-    finally:
-        await ended(consumer.stop(), consumer._client)
-
-
 @dataclass(frozen=True, slots=True)
 class _Own:
     """A partition of a service's own topics: up to where the database knows it, and what Kafka has."""
@@ -238,35 +241,34 @@ class _Own:
 
 
 async def _own(connection: asyncpg.Connection, kafka: str, service: str, cluster: str) -> list[_Own]:
-    topics = {topic.name: topic for topic in topics_of(service)}
+    """In the order in which they are learnt from."""
+    topics = topics_of(service)
     positions = await published.positions(connection)
+    bounds = await topic_bounds(kafka, [topic.name for topic in topics])
     found = []
-    for (name, number), (begin, end) in (await topic_bounds(kafka, list(topics))).items():
-        position, of = positions.get((name, number), (0, ""))
-        position = position if of == cluster else 0
-        found.append(_Own(topics[name], TopicPartition(name, number), position, begin, end))
-    return sorted(found, key=lambda one: list(topics).index(one.topic.name))
+    for topic in topics:
+        for (name, number), (begin, end) in bounds.items():
+            if name == topic.name:
+                position, of = positions.get((name, number), (0, ""))
+                found.append(_Own(topic, TopicPartition(name, number), position if of == cluster else 0, begin, end))
+    return found
 
 
-async def lost_for_good(
-    connection: asyncpg.Connection, kafka: str, service: str, cluster: str
-) -> dict[tuple[str, int], tuple[int, int]]:
-    """(topic, partition) → (from, to): what the service published, and neither its database nor Kafka has now.
-
-    Compaction takes away only what is superseded. Where a private topic tells the owner all that it did, the others
+def _gone(own: Sequence[_Own]) -> Gone:
+    """Compaction takes away only what is superseded. Where a private topic tells the owner all that it did, the others
     follow from it.
     """
-    own = [one for one in await _own(connection, kafka, service, cluster) if one.topic.retention is not None]
-    telling = [one for one in own if one.topic.private] or own
+    kept_for_a_time = [one for one in own if one.topic.retention is not None]
+    telling = [one for one in kept_for_a_time if one.topic.private] or kept_for_a_time
     return {
         (one.item.topic, one.item.partition): (one.position, one.begin) for one in telling if one.position < one.begin
     }
 
 
-async def _tails(connection: asyncpg.Connection, kafka: str, service: str, cluster: str) -> dict[Topic, Tails]:
+def _tails(own: Sequence[_Own]) -> dict[Topic, Tails]:
     """What to look at: by topic, only partitions that go beyond what was published."""
     found: dict[Topic, Tails] = {}
-    for one in await _own(connection, kafka, service, cluster):
+    for one in own:
         start = max(one.begin, one.position)
         if start < one.end:
             found.setdefault(one.topic, {})[one.item] = (start, one.end)

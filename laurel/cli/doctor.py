@@ -147,20 +147,18 @@ async def _restored(entry: Entry, finding: Finding, connection: asyncpg.Connecti
     """Whether the service published what its database does not know, and whether Kafka still has it."""
     address = installation.kafka()
     try:
-        cluster_id = await cluster(address)
-        lost = await learning.unknown(connection, address, entry.name, cluster_id)
-        gone = await learning.lost_for_good(connection, address, entry.name, cluster_id)
+        missing = await learning.missing(connection, address, entry.name, await cluster(address))
     except ConnectionError:
         return  # A topic is missing, which is told of Kafka.
-    if gone:
-        count = sum(end - first for first, end in gone.values())
+    if missing.gone:
+        count = sum(end - first for first, end in missing.gone.values())
         finding.faults.append(
             f"Its database is from a backup that is older than what Kafka keeps: {count} records that it had published "
             "are nowhere any more, and it does not start. Restore a newer backup; without one, "
             f"`laurel offsets accept {entry.name} --published` says what giving them up means."
         )
-    elif lost:
-        records = ", ".join(f"{count} records of {topic}" for topic, count in lost.items())
+    elif missing.readable:
+        records = ", ".join(f"{count} records of {topic}" for topic, count in missing.readable.items())
         finding.faults.append(
             f"Its database was restored from a backup: it does not know {records}, which it had published. Start "
             "the service: it reads them back before it does anything else, and then its inputs again. "

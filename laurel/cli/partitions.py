@@ -23,7 +23,7 @@ breaker_app = typer.Typer(help="The breaker, which stops a service that fails to
 _OVERTAKEN = (
     "What it announces next may have versions that others have seen already, which they ignore; a newer backup has not."
 )
-MISSED = {
+_MISSED = {
     POINTS: "A ledger does not start without a decision of a member who was decided on later: restore a newer backup.",
     INGEST: _OVERTAKEN, TIER: _OVERTAKEN, REFERRAL: _OVERTAKEN,
 }  # fmt: skip
@@ -113,7 +113,8 @@ def _accept_published(entry: Entry, *, yes: bool) -> None:
         return
     for (topic, number), (first, end) in lost.items():
         say.out.print(f"{topic}-{number}: {end - first} records from {first} on are gone.")
-    say.out.print(MISSED.get(entry.name, ""), style="yellow")
+    if entry.name in _MISSED:
+        say.out.print(_MISSED[entry.name], style="yellow")
     if not yes and not typer.confirm(f"{entry.name} goes on without them?"):
         return
     say.run(

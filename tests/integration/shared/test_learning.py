@@ -24,7 +24,8 @@ from tests.conftest import PostgresServer
 from .toy import until
 
 ITEM = TopicPartition(NOTIFICATIONS.name, 0)
-EXAMPLE = next(Path("contracts/examples").joinpath(NotificationSentV1.TYPE).glob("*.json")).read_bytes()
+EXAMPLES = Path(__file__).parents[3] / "contracts" / "examples" / NotificationSentV1.TYPE
+EXAMPLE = next(EXAMPLES.glob("*.json")).read_bytes()
 
 
 async def _published(kafka: str, count: int, gone: int) -> None:
