@@ -23,9 +23,11 @@ MOMENTS_MIN = {POINTS: 100, INGEST: 90, TIER: 35, REFERRAL: 35, NOTIFICATION: 50
 """That a story passes, of different names."""
 
 
-@pytest.fixture
-async def shop(postgres: PostgresServer, tmp_path: Path) -> AsyncIterator[Shop]:
-    create_key(tmp_path, "test")
+@pytest.fixture(scope="module")
+async def shop(postgres: PostgresServer, server_dir: Path) -> AsyncIterator[Shop]:
+    keys = server_dir / "sim-keys"
+    keys.mkdir()
+    create_key(keys, "test")
     made: list[str] = []
 
     def create(name: str) -> str:
@@ -33,7 +35,7 @@ async def shop(postgres: PostgresServer, tmp_path: Path) -> AsyncIterator[Shop]:
         return made[-1]
 
     try:
-        async with staged(create, tmp_path) as told:
+        async with staged(create, keys) as told:
             yield told
     finally:
         for dsn in made:

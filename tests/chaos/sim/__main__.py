@@ -99,12 +99,11 @@ def show(outcome: Outcome, console: Console) -> bool:
         table.add_row(name, ", ".join(f"{check} {count}" for check, count in checks.items()) or "[red]not caught")
     console.print(table)
     missed = [name for name, checks in plants.items() if not checks]
-    fired, points, wrong = (
-        sum(counts)
-        for counts in zip(*((len(one.fired), one.points, one.wrong) for one in outcome.crashes), strict=True)
-    )
+    fired = sum(len(one.fired) for one in outcome.crashes)
+    points = sum(one.points for one in outcome.crashes)
+    wrong = sum(one.wrong for one in outcome.crashes)
     console.print(
-        f"{fired} of {points} moments of {len(outcome.crashes)} services, {wrong} of them wrong, "
+        f"{fired} of {points} moments of {len(outcome.crashes)} services, {wrong} wrong, "
         f"{len(plants) - len(missed)} of {len(plants)} planted bugs caught"
     )
     return not (wrong or told.findings or rare or missed)

@@ -96,8 +96,9 @@ def ledger_play(database: Database, keys: Path) -> Play:
         with simulated(run.cluster):
             try:
                 await flow.play()
-                assert flow.node is not None
-                await run.settle(flow.node)
+                node = flow.processes.node
+                assert node is not None
+                await run.settle(node)
                 findings += await run.look()
             except Stuck as stuck:
                 findings.append(Finding("stuck", str(stuck)))

@@ -1,6 +1,5 @@
 """One story of points-accrual in which everything happens that its code can do, step by step, for crash enumeration."""
 
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from contracts.referrals import ReferralConfirmedV1
@@ -13,38 +12,26 @@ from .clients import Call
 from .kafka import Headers
 from .ledger_facts import HOUR, MEMBERS, Fact
 from .ledger_run import LedgerRun
-from .node import Node
+from .node import DEATHS_MAX, Succession
 
 ANN, BOB, _ = MEMBERS
 END = 40 * DAY
-Work = Callable[[Node], Awaitable[object]]
 
 
 class LedgerFlow:
-    """Steps of one process at a time; who dies is followed by another, who does the step again."""
+    """Steps of one process at a time."""
 
     def __init__(self, run: LedgerRun) -> None:
         self.run = run
         self.older: frozenset[type] = frozenset({ReferralConfirmedV1})
-        self.node: Node | None = None
-
-    async def step(self, work: Work) -> None:
-        """A step that is brought to its end, however many processes that takes."""
-        for _ in range(3):
-            if self.node is None or self.node.dead:
-                self.node = await self.run.start_alone(without=self.older)
-            self.node.clock.at = self.run.cluster.now  # type: ignore[attr-defined]
-            await work(self.node)
-            if not self.node.dead:
-                return
-        raise AssertionError("it died more often than it was killed")
+        self.processes = Succession(run.cluster, lambda: run.start_alone(without=self.older))
 
     async def work(self) -> None:
         """What the loops of a process do, each once."""
-        await self.step(self.run.consume_all)
-        await self.step(self.run.sweep)
-        await self.step(lambda node: node.replay())
-        await self.step(lambda node: node.relay())
+        await self.processes.step(self.run.consume_all)
+        await self.processes.step(self.run.sweep)
+        await self.processes.step(lambda node: node.replay())
+        await self.processes.step(lambda node: node.relay())
 
     def tell(self, hours: float, *facts: object) -> None:
         """Facts at that time."""
@@ -55,8 +42,8 @@ class LedgerFlow:
 
     async def ask(self, call: Call) -> None:
         """A client asks until it is answered, always with the same key."""
-        for _ in range(3):
-            await self.step(lambda node: self.run.clients.send(node, call))
+        for _ in range(DEATHS_MAX):
+            await self.processes.step(lambda node: self.run.clients.send(node, call))
             if call.answers[-1][0] not in (None, 503):
                 return
 
@@ -97,8 +84,8 @@ class LedgerFlow:
         place = self.run.publish(Fact(T0 + 5 * HOUR, event))
         await self.work()
         self.older = frozenset()
-        if self.node is not None:
-            self.node.end()
+        if self.processes.node is not None:
+            self.processes.node.end()
         connection = self.run.database.connection
         rows = await connection.fetch("SELECT id FROM dead_letters WHERE error_class = 'UnknownType'")
         await dead_letters.mark(connection, [row[0] for row in rows], state="replaying", actor="operator")

@@ -30,6 +30,8 @@ from .life import LIFE, Life, Plot
 T = TypeVar("T")
 STEP_SECONDS_MAX = 20.0
 """A step that takes longer is stuck."""
+DEATHS_MAX = 3
+"""Of one step."""
 
 
 class Stuck(AssertionError):
@@ -173,7 +175,7 @@ class Node:
     async def loops(self) -> None:
         """What the service does beside, loop by loop, each until it finds nothing to do."""
         stopping = self.context.stopping
-        self.context._wakes = _Wakes(stopping)
+        self.context.wake = lambda name: _Idle(stopping)  # type: ignore[method-assign]
         for loop in self.service.tasks:
             await self.do(loop)
             stopping.clear()
@@ -194,6 +196,26 @@ class Node:
         self.life.end()
 
 
+@dataclass
+class Succession:
+    """The processes of a service, one after another: who dies is followed by another, who does the step again."""
+
+    cluster: Cluster
+    start: Callable[[], Awaitable[Node]]
+    node: Node | None = None
+
+    async def step(self, work: Callable[[Node], Awaitable[object]]) -> None:
+        """Brought to its end, however many processes that takes."""
+        for _ in range(DEATHS_MAX):
+            if self.node is None or self.node.dead:
+                self.node = await self.start()
+            self.node.clock.at = self.cluster.now  # type: ignore[attr-defined]
+            await work(self.node)
+            if not self.node.dead:
+                return
+        raise Stuck("it died more often than it was killed")
+
+
 class _Idle(asyncio.Event):
     """A loop that waits for its wake-up has nothing to do: it is stopped."""
 
@@ -204,17 +226,6 @@ class _Idle(asyncio.Event):
     async def wait(self) -> Literal[True]:
         self._stopping.set()
         return True
-
-
-class _Wakes(dict[str, asyncio.Event]):
-    """Of all loops."""
-
-    def __init__(self, stopping: asyncio.Event) -> None:
-        super().__init__()
-        self._stopping = stopping
-
-    def setdefault(self, name: str, default: asyncio.Event) -> asyncio.Event:
-        return super().setdefault(name, _Idle(self._stopping))
 
 
 class _UntilLeading(asyncio.Event):

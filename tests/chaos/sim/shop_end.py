@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from contracts.topics import INGEST, NOTIFICATION, REFERRAL, TOPICS
+from contracts.topics import INGEST, NOTIFICATION, REFERRAL
+from shared.learning import topics_of
 from tests.integration.notification.parts import Mailbox, Receiver, receiver
 
 from . import checks
@@ -91,7 +92,13 @@ def _text(row: Mapping[str, Any]) -> str:
     return json.dumps(row, sort_keys=True)
 
 
-def _named(text: str, names: Mapping[str, str]) -> str:
+def type_of(record: Record) -> str:
+    """Of an event."""
+    return str(dict(record.headers)["ce_type"].decode())
+
+
+def named(text: str, names: Mapping[str, str]) -> str:
+    """With what was drawn called by its name."""
     for drawn, name in names.items():
         text = text.replace(drawn, name)
     return text
@@ -101,13 +108,13 @@ async def end_of(name: str, database: Database, cluster: Cluster, outside: Outsi
     """How it ended for a service."""
     drawn = await database.rows(NAMES[name]) if name in NAMES else []
     names = {str(row[0]): str(row[1]) for row in drawn}
-    rows = Counter(_named(f"{table} {_text(row)}", names) for table, row in await database.dump(DIFFERENT))
+    rows = Counter(named(f"{table} {_text(row)}", names) for table, row in await database.dump(DIFFERENT))
     events: dict[str, str] = {}
     findings = []
-    for topic in (topic.name for topic in TOPICS if topic.owner == name):
-        records = cluster.records(topic)
+    for topic in topics_of(name):
+        records = cluster.records(topic.name)
         findings += checks.in_order(records)
-        events |= {dict(record.headers)["ce_id"].decode(): _named(_told(name, record), names) for record in records}
+        events |= {dict(record.headers)["ce_id"].decode(): named(_told(name, record), names) for record in records}
     return End(rows, Counter(events.values()), outside.taken(), findings)
 
 
@@ -116,4 +123,4 @@ def _told(name: str, record: Record) -> str:
     data = json.loads(record.value or b"{}")
     if name == NOTIFICATION:
         del data["occurred_at"]
-    return f"{dict(record.headers)['ce_type'].decode()} of {(record.key or b'').decode()}: {_text(data)}"
+    return f"{type_of(record)} of {(record.key or b'').decode()}: {_text(data)}"

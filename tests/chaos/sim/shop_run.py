@@ -1,7 +1,6 @@
 """The shop's story, told once to all services, and then again and again to one of them alone, which dies of it."""
 
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -11,9 +10,10 @@ from typing import Any, Self
 import httpx
 from aiokafka import TopicPartition
 
-from contracts.topics import INGEST, NOTIFICATION, POINTS, REFERRAL, SERVICES, TOPICS
+from contracts.topics import INGEST, NOTIFICATION, POINTS, REFERRAL, SERVICES
 from notification.store.endpoints import set_endpoint
 from order_ingest.store.connections import create_connection, create_source
+from shared.learning import topics_of
 from tests.integration.notification.parts import published
 
 from . import checks
@@ -23,48 +23,40 @@ from .databases import Database
 from .edges import simulated
 from .kafka import Cluster, Record
 from .life import Plot
-from .node import Node, Site, Stuck
-from .shop_end import End, Outside, end_of
+from .node import DEATHS_MAX, Node, Site, Stuck, Succession
+from .shop_end import End, Outside, end_of, named, type_of
 from .shop_story import ACTS, SECRET, SOURCE, START, Known, Request
 
 ALONE = tuple(name for name in SERVICES if name != POINTS)
 """Who dies of this story; points-accrual has a richer one of its own."""
 ROUNDS = 3
 """So often each works in each act: what one publishes is another's work, and so on."""
-DEATHS_MAX = 3
 _CODES = "SELECT member_id, code FROM members WHERE code IS NOT NULL"
 
 
-@dataclass
 class Worker:
-    """One service: its processes one after another; who dies is followed by another, who does the step again."""
+    """One service at its work."""
 
-    database: Database
-    site: Site
-    nodes: list[Node] = field(default_factory=list)
+    def __init__(self, database: Database, site: Site) -> None:
+        self.database, self.site = database, site
+        self.nodes: list[Node] = []
+        self.partitions = site.partitions()
+        self._processes = Succession(site.cluster, self._start)
 
-    async def step(self, work: Callable[[Node], Awaitable[object]]) -> None:
-        """Brought to its end, however many processes that takes."""
-        for _ in range(DEATHS_MAX):
-            if not self.nodes or self.nodes[-1].dead:
-                node = self.site.start(self.site.cluster.now)
-                self.nodes.append(node)
-                await node.open()
-                await node.take_over(self.site.partitions())
-            node = self.nodes[-1]
-            node.clock.at = self.site.cluster.now  # type: ignore[attr-defined]
-            await work(node)
-            if not node.dead:
-                return
-        raise Stuck(f"{self.site.name} died more often than it was killed")
+    async def _start(self) -> Node:
+        node = self.site.start(self.site.cluster.now)
+        self.nodes.append(node)
+        await node.open()
+        await node.take_over(self.partitions)
+        return node
 
     async def work(self) -> None:
         """What the loops of a process do, each once."""
-        everything = dict.fromkeys(self.site.partitions(), 1000)
-        await self.step(lambda node: node.consume(everything))
-        await self.step(lambda node: node.loops())
-        await self.step(lambda node: node.sweep())
-        await self.step(lambda node: node.relay())
+        everything = dict.fromkeys(self.partitions, 1000)
+        await self._processes.step(lambda node: node.consume(everything))
+        await self._processes.step(lambda node: node.loops())
+        await self._processes.step(lambda node: node.sweep())
+        await self._processes.step(lambda node: node.relay())
 
     async def ask(self, request: Request) -> None:
         """Until it is answered as wanted."""
@@ -75,7 +67,7 @@ class Worker:
             answer = await node.do(lambda: node.client.request(**self._request(node, request)))
 
         for _ in range(DEATHS_MAX):
-            await self.step(send)
+            await self._processes.step(send)
             if answer is not None and answer.status_code in request.wanted:
                 return
         said = answer and f"{answer.status_code} {answer.text}"
@@ -108,7 +100,7 @@ class Shop:
     """What each act brought to topics."""
     known: Known = field(default_factory=lambda: Known(""))
 
-    async def _worker(self, name: str, cluster: Cluster, faults: Counter[str], plot: Plot | None = None) -> Worker:
+    async def _worker(self, name: str, cluster: Cluster, plot: Plot | None = None) -> Worker:
         """A service that has nothing yet but what an operator gives it."""
         database = self.databases[name]
         await database.empty()
@@ -120,15 +112,14 @@ class Shop:
         if name == NOTIFICATION:
             await set_endpoint(database.connection, "aurora", self.outside.receiver.url, now=START)
         settings = {"smtp_port": self.outside.mailbox.port, "webhook_allow_hosts": "localhost"}
-        return Worker(
-            database, Site(name, database.dsn, cluster, self.keys, [published()], faults, settings, plot)
-        )  # fmt: skip
+        site = Site(name, database.dsn, cluster, self.keys, [published()], cluster.faults, settings, plot)
+        return Worker(database, site)
 
     async def record(self) -> Self:
         """Tell it to all."""
         cluster = Cluster(START)
         with simulated(cluster):
-            workers = {name: await self._worker(name, cluster, cluster.faults) for name in SERVICES}
+            workers = {name: await self._worker(name, cluster) for name in SERVICES}
             try:
                 for act in ACTS:
                     cluster.now = act.at
@@ -165,15 +156,15 @@ class Shop:
         ends: list[End] = []
 
         async def play(plot: Plot | None) -> Played:
-            cluster, faults, findings = Cluster(START), Counter[str](), list[Finding]()
+            cluster, findings = Cluster(START), list[Finding]()
             self.outside.empty()
-            worker = await self._worker(name, cluster, faults, plot)
+            worker = await self._worker(name, cluster, plot)
             with simulated(cluster):
                 try:
                     await self._tell(worker, cluster)
                     end = await end_of(name, worker.database, cluster, self.outside)
                     ends.append(end)
-                    findings += await checks.quiet(worker.database, cluster, worker.site.partitions())
+                    findings += await checks.quiet(worker.database, cluster, worker.partitions)
                     findings += end.compared(ends[0], died=plot is not None and plot.fired)
                     findings += self._untold(name, cluster)
                 except Stuck as stuck:
@@ -181,41 +172,32 @@ class Shop:
                 finally:
                     worker.end()
             moments = [(name, moment) for node in worker.nodes for moment in node.life.moments]
-            return Played(moments, findings, faults)
+            return Played(moments, findings, cluster.faults)
 
         return play
 
     def _untold(self, name: str, cluster: Cluster) -> list[Finding]:
         """Kinds of events that it told when the story was told to all, and not now that it is alone."""
-        own = {topic.name for topic in TOPICS if topic.owner == name}
-        told = {_type(record) for act in self.acts for record in act if record.topic in own}
-        now = {_type(record) for topic in own for record in cluster.records(topic)}
+        own = {topic.name for topic in topics_of(name)}
+        told = {type_of(record) for act in self.acts for record in act if record.topic in own}
+        now = {type_of(record) for topic in own for record in cluster.records(topic)}
         return [Finding("lost", f"no {kind} was told at all") for kind in sorted(told - now)]
 
     async def _tell(self, worker: Worker, cluster: Cluster) -> None:
-        mine = {item.topic for item in worker.site.partitions()}
+        mine = {item.topic for item in worker.partitions}
         for act, records in zip(ACTS, self.acts, strict=True):
             cluster.now = act.at
             codes = await self._codes(worker)
             for record in records:
                 if record.topic in mine:
                     item = TopicPartition(record.topic, record.partition)
-                    cluster.write(item, record.key, _with(codes, record.value), record.headers)
+                    value = record.value and named(record.value.decode(), codes).encode()
+                    cluster.write(item, record.key, value, record.headers)
             for request in act.requests(self.known):
                 if request.service == worker.site.name:
                     await worker.ask(request)
             for _ in range(ROUNDS):
                 await worker.work()
-
-
-def _with(codes: Mapping[str, str], value: bytes | None) -> bytes | None:
-    for then, now in codes.items():
-        value = value and value.replace(then.encode(), now.encode())
-    return value
-
-
-def _type(record: Record) -> str:
-    return (dict(record.headers).get("ce_type") or b"nothing").decode()
 
 
 @asynccontextmanager

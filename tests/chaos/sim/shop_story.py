@@ -7,9 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from contracts.commerce import Customer, OrderReportedV1
-from contracts.envelope import Envelope, to_headers
-from contracts.orders import OrderLine
+from contracts.commerce import OrderReportedV1
 from contracts.topics import COMMERCE_ORDERS, CONSOLE, INGEST, NOTIFICATION, POINTS
 from laurel import shopify
 from shared.access import Scope
@@ -17,6 +15,7 @@ from tests.integration.notification.parts import aurora
 from tests.unit.order_ingest import payloads
 
 from .kafka import Cluster
+from .ledger_facts import Fact
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -114,23 +113,17 @@ def _spending(known: Known) -> list[Request]:
 def _reported(cluster: Cluster) -> None:
     """A platform that publishes straight to Kafka tells an order, and something that nobody can read."""
     amount = {"shop_minor": 3000, "presentment_minor": 3000}
-    line = OrderLine.model_validate({"line_id": "1", "quantity": 1, "gross": amount})
     report = OrderReportedV1.model_validate(
         {
             "program_id": "aurora", "source": SOURCE, "order_id": "3", "currency": "USD",
             "presentment_currency": "USD", "placed_at": cluster.now, "paid_at": cluster.now,
-            "updated_at": cluster.now, "payment": "paid", "lines": [line], "subtotal": amount, "total": amount,
-            "customer": Customer(customer_id="cem", email=CEM, email_verified=True, account=True),
+            "updated_at": cluster.now, "payment": "paid", "subtotal": amount, "total": amount,
+            "lines": [{"line_id": "1", "quantity": 1, "gross": amount}],
+            "customer": {"customer_id": "cem", "email": CEM, "email_verified": True, "account": True},
         }
     )  # fmt: skip
-    key = report.key().encode()
-    envelope = Envelope(
-        id=UUID(int=3), type=report.TYPE, source="platform", subject=report.key(), time=cluster.now,
-        correlation_id="platform",
-    )  # fmt: skip
-    headers = list(to_headers(envelope))
-    cluster.append(COMMERCE_ORDERS.name, key, report.model_dump_json().encode(), headers)
-    cluster.append(COMMERCE_ORDERS.name, key, b"{", [])
+    Fact(cluster.now, report).publish(cluster)
+    cluster.append(COMMERCE_ORDERS.name, report.key().encode(), b"{", [])
 
 
 ACTS = (
