@@ -1,5 +1,6 @@
 """Who may ask what: signed tokens (EdDSA JWT), checked on every route but health, webhooks and signed links."""
 
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -40,6 +41,10 @@ class Principal:
     member_id: UUID | None
     subject: str
 
+    def may_read(self, member_id: UUID) -> bool:
+        """Stores and admins see any member of their program, members themselves."""
+        return self.scope != "member" or self.member_id == member_id
+
 
 class Tokens:
     """Signs and verifies tokens. In its folder each `<key id>.pub.pem` verifies, the newest `<key id>.key.pem` signs.
@@ -50,8 +55,8 @@ class Tokens:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._public: dict[str, Any] = {}
-        self._verified: dict[str, tuple[Any, dict[str, Any]]] = {}
-        """Key and claims of tokens whose signature was found good; who holds one asks again and again."""
+        self._verified: dict[str, tuple[str, Any, dict[str, Any]]] = {}
+        """Key id, key and claims of tokens whose signature was found good; who holds one asks again and again."""
 
     def mint(
         self,
@@ -101,25 +106,27 @@ class Tokens:
 
     def _claims(self, token: str) -> dict[str, Any]:
         """What a token says, if it is signed by a key that is there now."""
-        key = self._key(str(jwt.get_unverified_header(token).get("kid", "")))
-        verified_by, claims = self._verified.get(token, (None, {}))
-        if verified_by is not key:
-            claims = jwt.decode(
-                token, key, algorithms=["EdDSA"], issuer=_ISSUER, audience=_AUDIENCE,
-                options={"require": ["exp", "iat", "sub"], "verify_exp": False, "verify_iat": False},
-            )  # fmt: skip
-            if len(self._verified) >= _VERIFIED_MAX:
-                self._verified.clear()
-            self._verified[token] = key, claims
+        known = self._verified.get(token)
+        key_id = known[0] if known else str(jwt.get_unverified_header(token).get("kid", ""))
+        key = self._key(key_id)
+        if known is not None and known[1] is key:
+            return known[2]
+        claims: dict[str, Any] = jwt.decode(
+            token, key, algorithms=["EdDSA"], issuer=_ISSUER, audience=_AUDIENCE,
+            options={"require": ["exp", "iat", "sub"], "verify_exp": False, "verify_iat": False},
+        )  # fmt: skip
+        if len(self._verified) >= _VERIFIED_MAX:
+            self._verified.clear()
+        self._verified[token] = key_id, key, claims
         return claims
 
     def _key(self, key_id: str) -> Any:
-        path = self._folder / f"{key_id}.pub.pem"
-        if len(key_id) > 64 or not key_id.isalnum() or not path.is_file():
+        path = f"{self._folder}/{key_id}.pub.pem"
+        if len(key_id) > 64 or not key_id.isalnum() or not os.path.isfile(path):  # noqa: PTH113 - a `Path` costs more
             self._public.pop(key_id, None)
             raise jwt.InvalidKeyError("unknown key")
         if key_id not in self._public:
-            self._public[key_id] = load_pem_public_key(path.read_bytes())
+            self._public[key_id] = load_pem_public_key(Path(path).read_bytes())
         return self._public[key_id]
 
 
@@ -141,9 +148,24 @@ def _principal(request: Request, credentials: HTTPAuthorizationCredentials | Non
     if credentials is None:
         raise Problem(401, "Token needed", "send `Authorization: Bearer …` with a token of this installation")
     try:
-        principal: Principal = request.app.state.tokens.verify(credentials.credentials, request.app.state.clock.now())
+        return _verified(request, credentials.credentials)
     except ValueError as error:
         raise Problem(401, "Token refused", str(error)) from error
+
+
+def principal_of(request: Request) -> Principal | None:
+    """Who asks, if a good token says so. For what goes its ordinary way otherwise, where it is told what is wrong."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        return None
+    try:
+        return _verified(request, token)
+    except ValueError:
+        return None
+
+
+def _verified(request: Request, token: str) -> Principal:
+    principal: Principal = request.app.state.tokens.verify(token, request.app.state.clock.now())
     return principal
 
 
@@ -164,13 +186,13 @@ def require(*scopes: Scope) -> Any:
 
 
 def require_member() -> Any:
-    """For routes with `member_id`: stores and admins see any member of their program, members themselves."""
+    """For routes with `member_id`: gives the `Principal` if it may read that member, else 401 or 403."""
 
     async def check(
         request: Request, credentials: _Credentials, member_id: Annotated[UUID, PathParameter()]
     ) -> Principal:
         principal = _principal(request, credentials)
-        if principal.scope == "member" and principal.member_id != member_id:
+        if not principal.may_read(member_id):
             raise Problem(403, "Not allowed", "a member's token reads that member alone")
         return principal
 

@@ -1,7 +1,7 @@
-"""The clock, as an argument: nothing else asks the machine for the time. And how long to wait for what may hang."""
+"""The clock, as an argument: nothing else asks the machine for the time. And how to wait, and let others go on."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
@@ -56,3 +56,11 @@ def _looked_at(task: "asyncio.Future[Any]") -> None:
     """Nobody asks any more how it ended; asyncio would complain."""
     if not task.cancelled():
         task.exception()
+
+
+async def in_turns(items: Iterable[T], each: int) -> AsyncIterator[T]:
+    """The items; before every so many whatever else waits for this thread gets its turn."""
+    for place, item in enumerate(items):
+        if place % each == 0:
+            await asyncio.sleep(0)
+        yield item

@@ -5,20 +5,16 @@ import base64
 import hashlib
 import hmac
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from shared.db import is_transient
 from shared.http import Problem
 from shared.service import Context
 from shared.telemetry import counter, current_traceparent
+from shared.together import Together
 from shared.transaction import Transaction
 
 from . import store
@@ -29,8 +25,7 @@ DELIVERIES = "deliveries"
 BODY_BYTES_MAX = 1024 * 1024
 KEPT_MAX, KEPT_BYTES_MAX = 200, 8 * 1024 * 1024
 """Of one commit."""
-CROWD = 16
-"""So many webhooks in one commit are a flood."""
+READING_RESTS_SECONDS_MAX = 1.0
 CONNECTION_CACHED = timedelta(seconds=2)
 CONNECTIONS_CACHED_MAX = 1000
 TRIES, KEPT_SECONDS_MAX = 2, 4.0
@@ -48,14 +43,14 @@ class Receiver:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._keeper = _Keeper(context)
+        self._together = Together(self._store, most=KEPT_MAX, size_max=KEPT_BYTES_MAX)
         self._read_seconds = 0.0
         self._known: dict[str, tuple[datetime, Connection]] = {}
 
     async def between(self, read: Callable[[], Awaitable[bool]]) -> bool:
         """Read what was taken in. While webhooks crowd it has a quarter of the time, so that they are answered."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._keeper.calm.wait(), 3 * self._read_seconds)
+        if self._together.flooded:
+            await asyncio.sleep(min(3 * self._read_seconds, READING_RESTS_SECONDS_MAX))
         began = time.monotonic()
         try:
             return await read()
@@ -95,7 +90,21 @@ class Receiver:
             traceparent=current_traceparent(),
             received_at=self._context.clock.now(),
         )
-        await self._keeper.keep(delivery)
+        await self._keep(delivery)
+
+    async def _keep(self, delivery: NewDelivery) -> None:
+        """Return when it is durable. Raises what kept it from being so; TimeoutError when it takes too long."""
+        async with asyncio.timeout(KEPT_SECONDS_MAX):
+            await self._together(delivery, len(delivery.body))
+
+    async def _store(self, deliveries: Sequence[NewDelivery]) -> Sequence[None]:
+        async def store_all(tx: Transaction) -> None:
+            await store.insert_deliveries(tx.connection, deliveries)
+
+        # Longer than that nobody waits for it.
+        async with asyncio.timeout(KEPT_SECONDS_MAX):
+            await self._context.execute(store_all, tries=TRIES)
+        return [None] * len(deliveries)
 
     async def _connection(self, connection_id: str) -> Connection:
         now = self._context.clock.now()
@@ -115,84 +124,6 @@ class Receiver:
             self._known.clear()
         self._known[connection_id] = (now, connection)
         return connection
-
-
-@dataclass(eq=False, slots=True)
-class _Waiting:
-    delivery: NewDelivery
-    done: asyncio.Future[None]
-
-
-class _Keeper:
-    """What comes while one commit is under way shares the next: a flood takes few, and a lone webhook never waits."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._waiting: deque[_Waiting] = deque()
-        self._work: asyncio.Task[None] | None = None
-        self._sizes: deque[int] = deque(maxlen=2)
-        self.calm = asyncio.Event()
-        """Not set while commits are large: of two in a row, since the first to come is alone."""
-        self.calm.set()
-
-    async def keep(self, delivery: NewDelivery) -> None:
-        """Return when it is durable. Raises what kept it from being so; TimeoutError when it takes too long."""
-        waiting = _Waiting(delivery, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiting)
-        if self._work is None or self._work.done():
-            self._work = asyncio.create_task(self._keep_all())
-        async with asyncio.timeout(KEPT_SECONDS_MAX):
-            await waiting.done
-
-    async def _keep_all(self) -> None:
-        while taken := self._portion():
-            self._sizes.append(len(taken))
-            if max(self._sizes) >= CROWD:
-                self.calm.clear()
-            else:
-                self.calm.set()
-            await self._keep_some(taken)
-        self.calm.set()
-
-    def _portion(self) -> list[_Waiting]:
-        taken: list[_Waiting] = []
-        size = 0
-        while self._waiting and len(taken) < KEPT_MAX and (not taken or size < KEPT_BYTES_MAX):
-            # Who was told to send again, or hung up, will: a database that is slow gets no more to do for them.
-            if not (item := self._waiting.popleft()).done.done():
-                taken.append(item)
-                size += len(item.delivery.body)
-        return taken
-
-    async def _keep_some(self, taken: Sequence[_Waiting]) -> None:
-        try:
-            # Longer than that nobody waits for it.
-            async with asyncio.timeout(KEPT_SECONDS_MAX):
-                await self._context.execute(partial(_store, [item.delivery for item in taken]), tries=TRIES)
-        except Exception as error:  # noqa: BLE001 - told to whom it concerns
-            if len(taken) > 1 and not is_transient(error):
-                # Whichever is at fault must not take its neighbours along.
-                for item in taken:
-                    await self._keep_some([item])
-                return
-            _tell(taken, error)
-        else:
-            _tell(taken, None)
-
-
-def _tell(taken: Sequence[_Waiting], error: Exception | None) -> None:
-    for item in taken:
-        # Who has hung up meanwhile is told nothing; what they sent is kept all the same.
-        if item.done.done():
-            continue
-        if error is None:
-            item.done.set_result(None)
-        else:
-            item.done.set_exception(error)
-
-
-async def _store(deliveries: Sequence[NewDelivery], tx: Transaction) -> None:
-    await store.insert_deliveries(tx.connection, deliveries)
 
 
 async def _bounded_body(request: Request) -> bytes:

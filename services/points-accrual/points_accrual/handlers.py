@@ -1,6 +1,5 @@
 """One batch: load what its members need, decide for each event in turn, save the changes and what they publish."""
 
-import asyncio
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -13,6 +12,7 @@ from contracts.program import ProgramBook
 from contracts.referrals import ReferralCodeAssignedV1, ReferralConfirmedV1, ReferralRejectedV1, ReferralReversedV1
 from contracts.segments import SegmentsChangedV1
 from contracts.tiers import StandingChangedV1
+from shared.clock import in_turns
 from shared.telemetry import CLOCK_SKEW_SECONDS
 from shared.transaction import Message, Permanent, Transaction
 
@@ -39,9 +39,7 @@ async def process(programs: ProgramBook, tx: Transaction, batch: list[Message]) 
     """Apply a batch in one transaction."""
     _watch_clocks(batch, tx.now)
     world = await store.load(tx, programs, batch)
-    for place, message in enumerate(batch):
-        if place % ANSWER_EVERY == 0:
-            await asyncio.sleep(0)
+    async for message in in_turns(batch, ANSWER_EVERY):
         envelope = message.envelope
         world.reading = message.text
         event_id = str(envelope.id)

@@ -15,7 +15,7 @@ from shared.db import MIGRATIONS, migrate
 from shared.transaction import Transaction
 
 from .domain.rebuilding import Stuck, families, rebuilt
-from .store import rebuilding, write
+from .store import decided, rebuilding, write
 from .store.rebuilding import Difference, Owner
 
 DECISIONS_PER_BATCH = 1000
@@ -70,7 +70,7 @@ async def _rebuild(
         world, stuck = rebuilt(programs, seeds, accounts, kept)
         async with scratch.transaction():
             await rebuilding.add_accounts(scratch, (owners[member_id] for member_id in batch))
-            await write(Transaction(scratch, EARLIEST, "rebuild"), world)
+            await write(Transaction(scratch, EARLIEST, "rebuild"), world, decided(world))
         outcome.stuck += stuck
         outcome.members += len(batch)
         outcome.decisions += sum(map(len, kept.values()))

@@ -49,7 +49,7 @@ async def adopt(programs: ProgramBook, tx: Transaction, batch: list[Message]) ->
                 world.moved.add(account.member_id)
         world.commands += event.commands
     await adopting.note_stored(tx, world)
-    await store.write(tx, world)
+    await store.write(tx, world, store.decided(world))
     await store.write_commands(tx, world)
     await adopting.add_shared_uses(tx, world.shared_uses)
     await adopting.take_codes(tx, world, world.coupons.values())

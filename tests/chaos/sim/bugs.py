@@ -202,12 +202,12 @@ def handed_over_twice(right: Any) -> Any:
 
 
 def answered_first(right: Any) -> Any:
-    async def keep_later(keeper: Any, delivery: Any) -> None:
+    async def keep_later(receiver: Any, delivery: Any) -> None:
         await asyncio.sleep(2.0)  # Of the simulation's seconds: the answer is given by then.
-        await right(keeper, delivery)
+        await right(receiver, delivery)
 
     async def keep(self: Any, delivery: Any) -> None:
-        self._kept = asyncio.ensure_future(keep_later(self, delivery))
+        self._later = asyncio.ensure_future(keep_later(self, delivery))
 
     return keep
 

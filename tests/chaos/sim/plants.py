@@ -16,7 +16,7 @@ from contracts.tiers import StandingChangedV1
 from contracts.topics import INGEST, NOTIFICATION, POINTS
 from notification import mailer
 from order_ingest import webhooks
-from points_accrual.store import claims, locking
+from points_accrual.store import claims, coupons, locking
 from shared import bus, dead_letters, offsets, outbox, sweeper, transaction
 
 from . import bugs
@@ -90,12 +90,12 @@ PLANTS = (
     Plant("mails are marked as sent before they are", mailer, "_send_one", bugs.marked_first,
           ("mail: before it is sent", 1), NOTIFICATION),
     Plant("mails are handed over twice", mailer, "_hand_over", bugs.handed_over_twice, service=NOTIFICATION),
-    Plant("webhooks are answered before they are kept", webhooks._Keeper, "keep", bugs.answered_first,
+    Plant("webhooks are answered before they are kept", webhooks.Receiver, "_keep", bugs.answered_first,
           ("pool: before INSERT deliveries", 2), INGEST),
     Plant("transfers are not written", saving, "_copy", bugs.without_table("transfers")),
     Plant("a changed lot is not written", saving, "_write", bugs.without_statement(saving._CHANGED_LOTS)),
     Plant("a changed claim is not written", saving, "_write", bugs.without_statement(saving._CHANGED_CLAIMS)),
     Plant("balances are not written", saving, "_write", bugs.without_statement(saving._ACCOUNTS)),
     Plant("a member's state is not written", saving, "_write", bugs.without_statement(saving._MEMBERS)),
-    Plant("uses of coupons are not written", saving, "_write", bugs.without_statement(saving._COUPONS)),
+    Plant("uses of coupons are not written", saving, "_write", bugs.without_statement(coupons.COUPONS)),
 )  # fmt: skip

@@ -1,5 +1,6 @@
 """What a transaction decided goes out in records that the broker takes, whole and in order."""
 
+import asyncio
 import json
 from typing import cast
 from uuid import UUID
@@ -45,7 +46,7 @@ def published(rows: dict[UUID, list[Row]], moved: int = 0, commands: int = 0) ->
         for n in range(commands)
     ]
     tx = Transaction(cast("asyncpg.Connection", None), T0, "points-accrual")
-    publish_decisions(tx, world, rows)
+    asyncio.run(publish_decisions(tx, world, rows))
     assert len({dict(item.headers)["ce_id"] for item in tx._rows}) == len(tx._rows)
     for item in tx._rows:
         assert len(item.value or b"") < RECORD_BYTES + 10_000

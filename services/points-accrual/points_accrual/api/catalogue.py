@@ -16,7 +16,7 @@ from .. import store
 from ..domain.account import begin
 from ..domain.catalogue import availability
 from ..domain.world import UseKey
-from .running import no_member
+from .points import Accounts
 from .views import Availability, Body, View, problems
 
 AnyMember = Annotated[Principal, require_member()]
@@ -65,6 +65,8 @@ def add_routes(router: APIRouter, context: Context, programs: ProgramBook) -> No
 
 
 def _add_rewards(router: APIRouter, context: Context, programs: ProgramBook) -> None:
+    accounts = Accounts(context)
+
     @router.get("/rewards", tags=["rewards"], responses=problems(), summary="What points can be spent on now")
     async def get_rewards(principal: Annotated[Principal, require("store", "admin", "member")]) -> Catalogue:
         context.require_current()
@@ -79,13 +81,10 @@ def _add_rewards(router: APIRouter, context: Context, programs: ProgramBook) -> 
     async def get_availability(member_id: UUID, principal: AnyMember) -> list[Availability]:
         context.require_current()
         now = context.clock.now()
-        found = await context.read_once(lambda connection: store.points(connection, principal.program_id, member_id))
-        if found is None:
-            raise no_member()
+        account, member = await accounts.find(principal.program_id, member_id)
         program = programs.in_force(principal.program_id, now)
         if program is None:
             raise Problem(409, "No program in force", "no version of the program is in force yet")
-        account, member = found
         uses = await context.read(
             lambda connection: store.uses(connection, principal.program_id, account.member_id)
         )  # fmt: skip

@@ -72,8 +72,7 @@ def add_routes(router: APIRouter, context: Context, programs: ProgramBook) -> No
                 id=uuid4(), type=event.TYPE, source="points-accrual", subject=event.key(), time=tx.now,
                 correlation_id="dry-run",
             )  # fmt: skip
-            if await store.points(tx.connection, principal.program_id, member_id) is None:
-                raise no_member()
+            await _must_be_there(tx, principal.program_id, member_id)
             world = await store.load(tx, programs, [Message(event, envelope, "", 0, 0)])
             world.blind = True
             HANDLERS[type(event)](world, event, str(envelope.id), Trace("dry-run"))
@@ -109,6 +108,12 @@ def add_routes(router: APIRouter, context: Context, programs: ProgramBook) -> No
             return ActivityRecordedV1.model_validate(known | about | {"activity_id": f"dry-run-{uuid4()}"})
 
         return await attempt(principal, member_id, make)
+
+
+async def _must_be_there(tx: Transaction, program_id: str, member_id: UUID) -> None:
+    (row,) = await store.look(tx.connection, [member_id])
+    if row is None or row["program_id"] != program_id:
+        raise no_member()
 
 
 async def _result(tx: Transaction, world: World, event: Any) -> WouldBe:

@@ -1,107 +1,68 @@
-"""Balances, history and explanations over HTTP."""
+"""History and explanations over HTTP."""
 
-import hashlib
-from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi import APIRouter, Path, Query
 
-from contracts.base import EARLIEST, Instant, Slug
+from contracts.base import EARLIEST, Slug
 from contracts.program import ProgramBook
-from shared.access import Principal, require_member
+from shared.access import Principal
 from shared.http import Problem
 from shared.service import Context
 
 from .. import store
-from ..domain.account import Account, begin
 from ..domain.challenges import tally
 from ..domain.claims import Claim, Member
 from ..domain.explaining import describe_lot, explain_activity, explain_order
 from ..domain.lots import Lot
 from ..domain.rulebook import Rulebook, rulebook
 from ..domain.spending import describe
-from .running import no_member
+from .points import UNKNOWN, Accounts, AnyMember, uuid_or_none
 from .views import (
     ChallengeView,
     ClaimPage,
     ClaimView,
     CouponPage,
-    DayPoints,
     HistoryPage,
-    Moment,
-    PointsView,
-    problems,
 )
 
 PAGE_MAX = 200
-AnyMember = Annotated[Principal, require_member()]
 ForeignId = Annotated[str, Path(max_length=255, pattern=r"^[^\x00]+$")]
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
-_UNKNOWN = problems(status_404="No such member.")
 
 
 def add_routes(router: APIRouter, context: Context, programs: ProgramBook) -> None:
     """Everything that only reads."""
-    _add_points(router, context, programs)
-    _add_claims(router, context, programs)
-    _add_challenges(router, context, programs)
+    accounts = Accounts(context)
+    _add_lists(router, context, accounts)
+    _add_claims(router, context, programs, accounts)
+    _add_challenges(router, context, programs, accounts)
 
 
-async def find(context: Context, principal: Principal, member_id: UUID) -> tuple[Account, Member]:
-    """The account with its lots. Raises a 404."""
-    found = await context.read_once(lambda connection: store.points(connection, principal.program_id, member_id))
-    if found is None:
-        raise no_member()
-    return found
-
-
-def _add_points(router: APIRouter, context: Context, programs: ProgramBook) -> None:
+def _add_lists(router: APIRouter, context: Context, accounts: Accounts) -> None:
     @router.get(
-        "/members/{member_id}/points", response_model=PointsView, tags=["points"],
-        responses=_UNKNOWN | {304: {"description": "Nothing changed since that ETag."}},
-        summary="Balances and lots now, or at any moment of the past or the future",
-    )  # fmt: skip
-    async def get_points(
-        member_id: UUID, principal: AnyMember, response: Response,
-        at: Annotated[Instant | None, Query(description="A moment; without: now.")] = None,
-        if_none_match: Annotated[str | None, Header()] = None,
-    ) -> Any:  # fmt: skip
-        now = context.clock.now()
-        account, _ = await find(context, principal, member_id)
-        if at is not None and at < now:
-            past = await context.read(lambda connection: store.balances_at(connection, account.member_id, at))
-            view = _past(account, at, past)
-        else:
-            view = describe_points(account, at or now, programs)
-        tag = f'"{hashlib.sha256(view.model_dump_json(exclude={"as_of"}).encode()).hexdigest()[:32]}"'
-        if if_none_match == tag:
-            return Response(status_code=304, headers={"ETag": tag})
-        response.headers["ETag"] = tag
-        return view
-
-    @router.get(
-        "/members/{member_id}/history", responses=_UNKNOWN, tags=["points"], summary="Every transfer, newest first"
+        "/members/{member_id}/history", responses=UNKNOWN, tags=["points"], summary="Every transfer, newest first"
     )
     async def get_history(
         member_id: UUID, principal: AnyMember, limit: Limit = 50,
         before: Annotated[str | None, Query(pattern=r"^\d{1,18}\.\d{1,9}$")] = None,
     ) -> HistoryPage:  # fmt: skip
         start = None if before is None else (int(before.split(".")[0]), int(before.split(".")[1]))
-        account, _ = await find(context, principal, member_id)
+        account, _ = await accounts.find(principal.program_id, member_id)
         rows = await context.read(lambda connection: store.history(connection, account.member_id, start, limit))
         following = f"{rows[-1]['sequence']}.{rows[-1]['ordinal']}" if len(rows) == limit else None
         return HistoryPage.model_validate({"transfers": rows, "next": following})
 
     @router.get(
-        "/members/{member_id}/coupons", responses=_UNKNOWN, tags=["rewards"], summary="What a member got, newest first"
+        "/members/{member_id}/coupons", responses=UNKNOWN, tags=["rewards"], summary="What a member got, newest first"
     )
     async def get_coupons(
         member_id: UUID, principal: AnyMember, limit: Limit = 50, before: str | None = None
     ) -> CouponPage:
-        account, _ = await find(context, principal, member_id)
+        account, _ = await accounts.find(principal.program_id, member_id)
         place = _place(before)
         start = None if place is None else (place[0], _uuid(place[1]))
         found = await context.read(lambda connection: store.coupons_of(connection, account.member_id, start, limit))
@@ -109,58 +70,9 @@ def _add_points(router: APIRouter, context: Context, programs: ProgramBook) -> N
         return CouponPage.model_validate({"coupons": [describe(item) for item in found], "next": following})
 
 
-def _past(account: Account, at: datetime, balances: dict[str, int]) -> PointsView:
-    """Balances of the past; the lots of then are not kept, their transfers are in the history."""
-    return PointsView.model_validate(
-        {
-            "member_id": account.member_id, "as_of": at, "frozen": account.frozen,
-            "household_id": account.household_id, "balances": balances, "next_activation": None, "next_expiry": None,
-            "activations": [], "expiries": [], "lots": [],
-        }
-    )  # fmt: skip
-
-
-def describe_points(account: Account, at: datetime, programs: ProgramBook) -> PointsView:
-    """The account as of a moment, now or to come: advanced in memory, nothing is written."""
-    begin(account, "", "", store.LOOK, occurred_at=at, recorded_at=at, input="")
-    program = programs.in_force(account.program_id, at) or programs.latest(account.program_id)
-    lots = sorted((lot for lot in account.lots.values() if lot.remaining), key=Lot.consumed_before)
-    waiting = [(lot.activates_at, lot.remaining) for lot in lots if lot.state == "pending" and lot.activates_at]
-    ending = [(lot.expires_at, lot.remaining) for lot in lots if lot.state == "active" and lot.expires_at]
-    zone = program.time_zone if program else at.tzinfo
-    return PointsView.model_validate(
-        {
-            "member_id": account.member_id, "as_of": at, "frozen": account.frozen,
-            "household_id": account.household_id, "balances": account.balances().model_dump(),
-            "next_activation": _first(waiting), "next_expiry": _first(ending),
-            "activations": _by_day(((moment.astimezone(zone), points) for moment, points in waiting)),
-            # A lot ends with the first moment of the day after its last.
-            "expiries": _by_day(
-                (((moment - timedelta(microseconds=1)).astimezone(zone), points) for moment, points in ending)
-            ),
-            "lots": [describe_lot(lot) for lot in lots],
-        }
-    )  # fmt: skip
-
-
-def _first(dated: list[tuple[datetime, int]]) -> Moment | None:
-    """All that happens at the first moment."""
-    if not dated:
-        return None
-    first = min(at for at, _ in dated)
-    return Moment(at=first, points=sum(points for at, points in dated if at == first))
-
-
-def _by_day(dated: Iterable[tuple[datetime, int]]) -> list[DayPoints]:
-    days: dict[Any, int] = {}
-    for moment, points in dated:
-        days[moment.date()] = days.get(moment.date(), 0) + points
-    return [DayPoints(day=day, points=points) for day, points in sorted(days.items())]
-
-
-def _add_claims(router: APIRouter, context: Context, programs: ProgramBook) -> None:
+def _add_claims(router: APIRouter, context: Context, programs: ProgramBook, accounts: Accounts) -> None:
     async def page(principal: Principal, member_id: UUID, kind: str, limit: int, before: str | None) -> ClaimPage:
-        account, member = await find(context, principal, member_id)
+        account, member = await accounts.find(principal.program_id, member_id)
         people = await context.read(lambda connection: store.merged(connection, account.member_id))
         place = _place(before)
         found = await context.read(lambda connection: store.claims_of(connection, people, kind, place, limit))
@@ -169,7 +81,7 @@ def _add_claims(router: APIRouter, context: Context, programs: ProgramBook) -> N
         return ClaimPage(claims=[describe_claim(*item, member, programs) for item in found], next=following)
 
     async def one(principal: Principal, member_id: UUID, kind: str, claim_id: str) -> ClaimView:
-        account, member = await find(context, principal, member_id)
+        account, member = await accounts.find(principal.program_id, member_id)
         people = await context.read(lambda connection: store.merged(connection, account.member_id))
         found = await context.read(
             lambda connection: store.find_claim(connection, principal.program_id, people, kind, claim_id)
@@ -184,7 +96,7 @@ def _add_claims(router: APIRouter, context: Context, programs: ProgramBook) -> N
 
 def _add_kind(router: APIRouter, kind: str, plural: str, page: Any, one: Any) -> None:
     @router.get(
-        f"/members/{{member_id}}/{plural}", responses=_UNKNOWN, tags=["explained"], name=f"list_{plural}",
+        f"/members/{{member_id}}/{plural}", responses=UNKNOWN, tags=["explained"], name=f"list_{plural}",
         summary=f"The {plural} of a member, newest first, each with what it earned and why",
     )  # fmt: skip
     async def get_page(
@@ -193,7 +105,7 @@ def _add_kind(router: APIRouter, kind: str, plural: str, page: Any, one: Any) ->
         return await page(principal, member_id, kind, limit, before)  # type: ignore[no-any-return]
 
     @router.get(
-        f"/members/{{member_id}}/{plural}/{{source}}/{{foreign_id}}", responses=_UNKNOWN, tags=["explained"],
+        f"/members/{{member_id}}/{plural}/{{source}}/{{foreign_id}}", responses=UNKNOWN, tags=["explained"],
         name=f"explain_{kind}",
         summary=f"What an {kind} earned: every rule, applied or not, every cap, and what became of the points",
     )  # fmt: skip
@@ -222,13 +134,13 @@ def describe_claim(claim: Claim, lots: list[Lot], member: Member, programs: Prog
     )  # fmt: skip
 
 
-def _add_challenges(router: APIRouter, context: Context, programs: ProgramBook) -> None:
+def _add_challenges(router: APIRouter, context: Context, programs: ProgramBook, accounts: Accounts) -> None:
     @router.get(
-        "/members/{member_id}/challenges", responses=_UNKNOWN, tags=["points"],
+        "/members/{member_id}/challenges", responses=UNKNOWN, tags=["points"],
         summary="How far a member is in each challenge, and what was reached",
     )  # fmt: skip
     async def get_challenges(member_id: UUID, principal: AnyMember) -> list[ChallengeView]:
-        account, _ = await find(context, principal, member_id)
+        account, _ = await accounts.find(principal.program_id, member_id)
         program = programs.in_force(principal.program_id, context.clock.now())
         people = await context.read(lambda connection: store.merged(connection, account.member_id))
         rows = await context.read(lambda connection: store.counted(connection, people))
@@ -288,7 +200,7 @@ def _place(before: str | None) -> tuple[datetime, str] | None:
 
 
 def _uuid(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise Problem(422, "Invalid request", "`before` is the `next` of an earlier page") from None
+    found = uuid_or_none(text)
+    if found is None:
+        raise Problem(422, "Invalid request", "`before` is the `next` of an earlier page")
+    return found

@@ -29,13 +29,14 @@ from .reading import (
     find_claim,
     find_coupon,
     history,
+    look,
     merged,
     points,
     pools,
     seeds,
     uses,
 )
-from .saving import publish_events, save, write, write_commands
+from .saving import decided, publish_events, save, write, write_commands
 from .sweeps import load_continued, load_due, load_unjudged
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "counted",
     "coupons_of",
     "decide_approval",
+    "decided",
     "donations",
     "find_claim",
     "find_command",
@@ -66,6 +68,7 @@ __all__ = [
     "load_unjudged",
     "lock_approval",
     "lock_household",
+    "look",
     "merged",
     "points",
     "pool_left",

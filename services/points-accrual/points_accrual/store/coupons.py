@@ -12,9 +12,10 @@ from shared.transaction import Transaction
 
 from ..domain.catalogue import limit_key
 from ..domain.claims import order_key
+from ..domain.coupons import Coupon
 from ..domain.using import codes_of
 from ..domain.world import UseKey, World
-from .rows import columns, to_coupon
+from .rows import columns, text, to_coupon
 
 CODE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford's base32: no I, L, O, U."""
@@ -22,6 +23,35 @@ CODE_LENGTH = 12
 CODE_CHARACTERS_MAX = 255
 _AHEAD = 20
 """Codes of a pool that are reserved for what challenges of one batch may give."""
+
+
+COUPONS = """
+    INSERT INTO coupons
+        (coupon_id, program_id, member_id, partition, reward_id, kind, program_version, state, points, returned, uses,
+         value_minor, code, opened_at, held_until, issued_at, expires_at, order_id, challenge, windows,
+         by_hand)
+    SELECT c, p, m, (SELECT partition FROM accounts a WHERE a.member_id = m), r, k, pv, s, po, re, u::jsonb, v, co,
+           op, h, i, e, o, ch::jsonb, w::jsonb, bh
+    FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::int[], $7::text[], $8::bigint[],
+                $9::bigint[], $10::text[], $11::bigint[], $12::text[], $13::timestamptz[], $14::timestamptz[],
+                $15::timestamptz[], $16::timestamptz[], $17::text[], $18::text[], $19::text[],
+                $20::bigint[])
+        AS x (c, p, m, r, k, pv, s, po, re, u, v, co, op, h, i, e, o, ch, w, bh)
+    ON CONFLICT (coupon_id) DO UPDATE SET
+        member_id = excluded.member_id, partition = excluded.partition, state = excluded.state,
+        returned = excluded.returned, by_hand = excluded.by_hand, code = excluded.code,
+        held_until = excluded.held_until,
+        issued_at = excluded.issued_at, expires_at = excluded.expires_at, order_id = excluded.order_id"""
+
+
+def coupon_row(item: Coupon) -> tuple[object, ...]:
+    """A coupon as the statement takes it."""
+    return (
+        item.coupon_id, item.program_id, item.member_id, item.reward_id, item.kind, item.program_version, item.state,
+        item.points, item.returned, text([(str(lot_id), points) for lot_id, points in item.uses]), item.value_minor,
+        item.code, item.opened_at, item.held_until, item.issued_at, item.expires_at, item.order,
+        text(item.challenge) if item.challenge else None, text(item.windows), item.by_hand,
+    )  # fmt: skip
 
 
 def generated_code() -> str:

@@ -2,7 +2,7 @@
 
 import base64
 import zlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, cast
 from uuid import UUID
@@ -11,6 +11,7 @@ import orjson
 
 from contracts.decisions import DecisionsMadeV1
 from contracts.ids import derived_id
+from shared.clock import in_turns
 from shared.transaction import Cause, Transaction
 
 from ..domain.account import Account
@@ -21,6 +22,9 @@ RECORD_BYTES = 700_000
 """No part is added that would bring a record beyond; a part that is larger alone has a record of its own."""
 PACKED_CHARS = 200_000
 """Decisions longer than that are compressed: an order may nearly fill a record by itself."""
+
+TURN = 10
+"""After so many accounts, or events, the rows that are being written go on."""
 
 Row = tuple[object, ...]
 """Of `decisions`, as it is written."""
@@ -52,13 +56,13 @@ class _Record:
         return orjson.dumps({"program_id": program_id, **told})
 
 
-def publish_decisions(tx: Transaction, world: World, rows: dict[UUID, list[Row]]) -> None:
+async def publish_decisions(tx: Transaction, world: World, rows: dict[UUID, list[Row]]) -> None:
     """Publish all decisions of the transaction, before the events that they announce.
 
     Plain values that were made for the table already: models of each would cost as much as judging an order.
     """
     for program_id in sorted({account.program_id for account in world.accounts.values()}):
-        for record in _records(world, program_id, rows):
+        async for record in _records(world, program_id, rows):
             event_id = derived_id(tx.now, DecisionsMadeV1.TYPE, program_id, next(iter(record.accounts)), record.number)
             tx.mark_locked([program_id])
             tx.send(
@@ -67,12 +71,12 @@ def publish_decisions(tx: Transaction, world: World, rows: dict[UUID, list[Row]]
             )  # fmt: skip
 
 
-def _records(world: World, program_id: str, rows: dict[UUID, list[Row]]) -> Iterator[_Record]:
+async def _records(world: World, program_id: str, rows: dict[UUID, list[Row]]) -> AsyncIterator[_Record]:
     """As many decisions as fit into each, with the accounts they are of."""
     commands = [item for item in world.commands if world.accounts[item.member_id].program_id == program_id]
     told = [item.model_dump_json().encode() for item in commands]
     record = _Record(told, size=sum(map(len, told)))
-    for member_id, account in sorted(world.accounts.items()):
+    async for member_id, account in in_turns(sorted(world.accounts.items()), TURN):
         if account.program_id != program_id or not (account.decisions or member_id in world.moved):
             continue
         head = orjson.dumps(_account(world, account))

@@ -1,5 +1,6 @@
 """What the API reads; nothing here locks or writes."""
 
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -18,22 +19,30 @@ from .rows import CLAIMS, to_account, to_claim, to_coupon, to_lot, to_member, to
 
 LOOK = Cause(kind="command", id="look")
 """Of what is only looked at, and never kept."""
-_MEMBER = """
+_MEMBERS = """
     SELECT a.*, m.status, m.enrolled_at, m.version, m.merged_into, m.attributes, m.birthday, m.intervals,
            m.memberships, m.standing_version, m.segments, m.segments_version, m.dates_version, m.next_date_at,
            ARRAY(SELECT l FROM lots l WHERE l.member_id = a.member_id AND l.remaining > 0) AS lots
-    FROM accounts a LEFT JOIN members m USING (member_id) WHERE a.member_id = $1 AND a.program_id = $2"""
+    FROM accounts a LEFT JOIN members m USING (member_id) WHERE a.member_id = ANY($1::uuid[])"""
+Look = Callable[[UUID], Awaitable[asyncpg.Record | None]]
+"""Finds what `look` finds of one member."""
 
 
-async def points(connection: asyncpg.Connection, program_id: str, member_id: UUID) -> tuple[Account, Member] | None:
-    """The account with all lots that hold points, and the member; the survivor's if it was merged.
+async def look(connection: asyncpg.Connection, members: Sequence[UUID]) -> list[asyncpg.Record | None]:
+    """Of each of these members the account with all lots that hold points; None where there is no account.
 
-    None if the program has no such member. One statement is all it takes: account and lots are of the same moment.
+    One statement is all it takes: account and lots are of the same moment.
     """
-    row = await connection.fetchrow(_MEMBER, member_id, program_id)
+    rows = {row["member_id"]: row for row in await connection.fetch(_MEMBERS, members)}
+    return [rows.get(member_id) for member_id in members]
+
+
+async def points(look_at: Look, program_id: str, member_id: UUID) -> tuple[Account, Member] | None:
+    """The account and the member; the survivor's if it was merged. None if the program has no such member."""
+    row = await look_at(member_id)
     while row is not None and row["merged_into"] is not None:
-        row = await connection.fetchrow(_MEMBER, row["merged_into"], program_id)
-    if row is None:
+        row = await look_at(row["merged_into"])
+    if row is None or row["program_id"] != program_id:
         return None
     account = to_account(row)
     account.lots = {lot["lot_id"]: to_lot(lot) for lot in row["lots"]}

@@ -1,22 +1,23 @@
 """Write all that a batch changed: new rows copied in bulk, others by one statement per table; then the events."""
 
-from collections.abc import Iterable, Set
+import asyncio
+from collections.abc import Iterable, Mapping, Set
 from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
 from contracts.ids import derived_id
 from contracts.rewards import RewardPoolLowV1
+from shared.clock import in_turns
 from shared.transaction import Cause, Transaction
 
 from ..domain.account import Account
 from ..domain.claims import Claim
-from ..domain.coupons import Coupon
 from ..domain.lots import Lot
 from ..domain.sweeping import write_off_at
-from ..domain.world import World
-from .coupons import mark_drawn
-from .journal import Row, publish_decisions
+from ..domain.world import Announcement, Trace, World
+from .coupons import COUPONS, coupon_row, mark_drawn
+from .journal import TURN, Row, publish_decisions
 from .rows import continuation_json, intervals_json, memberships_json, steps_json, takings_json, text
 
 K = TypeVar("K")
@@ -24,19 +25,31 @@ V = TypeVar("V")
 
 
 async def save(tx: Transaction, world: World) -> None:
-    """Write the changes of all accounts, and publish what was decided and what that announced."""
-    decisions = await write(tx, world)
+    """Write the changes of all accounts, and publish what was decided and what that announced.
+
+    What is published is made while the server is busy with what is written.
+    """
+    decisions = decided(world)
+    writing = asyncio.create_task(write(tx, world, decisions))
+    try:
+        await publish_decisions(tx, world, decisions)
+        async for announcement in in_turns(world.outbox, TURN):
+            _publish(tx, *announcement)
+    finally:
+        await writing
     await write_commands(tx, world)
     await _draw(tx, world)
-    publish_decisions(tx, world, decisions)
-    publish_events(tx, world)
 
 
-async def write(tx: Transaction, world: World) -> dict[UUID, list[Row]]:
-    """Write the changes of all accounts. Returns the rows of their decisions."""
+def decided(world: World) -> dict[UUID, list[Row]]:
+    """The rows of all decisions, by account."""
+    return {key: list(_decisions(account)) for key, account in world.accounts.items() if account.decisions}
+
+
+async def write(tx: Transaction, world: World, decisions: Mapping[UUID, list[Row]]) -> None:
+    """Write the changes of all accounts."""
     accounts = [world.accounts[member_id] for member_id in sorted(world.accounts)]
     await _write(tx, _MEMBERS, (_member(world, key) for key in sorted(world.members) if _member_changed(world, key)))
-    decisions = {account.member_id: list(_decisions(account)) for account in accounts if account.decisions}
     await _copy(tx, "decisions", _DECISIONS, (row for rows in decisions.values() for row in rows))
     claims = [(key, world.claims[key]) for key in sorted(world.claims) if world.claims[key].changed]
     new, known = _parted(claims, world.stored)
@@ -47,12 +60,11 @@ async def write(tx: Transaction, world: World) -> dict[UUID, list[Row]]:
     await _copy(tx, "lots", _LOTS, (_lot(account, account.lots[key]) for key, account in new_lots))
     await _write(tx, _CHANGED_LOTS, (_changed_lot(account, account.lots[key]) for key, account in known_lots))
     await _copy(tx, "transfers", _TRANSFERS, (row for account in accounts for row in _transfers(account)))
-    await _write(tx, _COUPONS, (_coupon(world.coupons[key]) for key in sorted(world.touched_coupons)))
+    await _write(tx, COUPONS, (coupon_row(world.coupons[key]) for key in sorted(world.touched_coupons)))
     uses = sorted(world.touched_uses, key=lambda key: (str(key.member_id or ""), *key[::2], key.window))
     await _write(tx, _USES, ((*key, world.uses[key]) for key in uses))
     changed = (account for account in accounts if account.decisions or account.changed)
     await _write(tx, _ACCOUNTS, (_account(world, account) for account in changed))
-    return decisions
 
 
 async def write_commands(tx: Transaction, world: World) -> None:
@@ -70,8 +82,13 @@ _COMMANDS = """
 
 def publish_events(tx: Transaction, world: World) -> None:
     """Publish what was announced."""
-    for (event, event_id, time), trace in world.outbox:
-        tx.publish(event, id=event_id, time=time, cause=Cause(*trace))
+    for announcement in world.outbox:
+        _publish(tx, *announcement)
+
+
+def _publish(tx: Transaction, announcement: Announcement, trace: Trace) -> None:
+    event, event_id, time = announcement
+    tx.publish(event, id=event_id, time=time, cause=Cause(*trace))
 
 
 async def _draw(tx: Transaction, world: World) -> None:
@@ -225,34 +242,6 @@ def _transfers(account: Account) -> Iterable[Row]:
                 item.points, item.effective_at, item.program_version, item.rule_id, *(item.claim or (None, None)),
                 item.lot_id, uses,
             )  # fmt: skip
-
-
-_COUPONS = """
-    INSERT INTO coupons
-        (coupon_id, program_id, member_id, partition, reward_id, kind, program_version, state, points, returned, uses,
-         value_minor, code, opened_at, held_until, issued_at, expires_at, order_id, challenge, windows,
-         by_hand)
-    SELECT c, p, m, (SELECT partition FROM accounts a WHERE a.member_id = m), r, k, pv, s, po, re, u::jsonb, v, co,
-           op, h, i, e, o, ch::jsonb, w::jsonb, bh
-    FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::int[], $7::text[], $8::bigint[],
-                $9::bigint[], $10::text[], $11::bigint[], $12::text[], $13::timestamptz[], $14::timestamptz[],
-                $15::timestamptz[], $16::timestamptz[], $17::text[], $18::text[], $19::text[],
-                $20::bigint[])
-        AS x (c, p, m, r, k, pv, s, po, re, u, v, co, op, h, i, e, o, ch, w, bh)
-    ON CONFLICT (coupon_id) DO UPDATE SET
-        member_id = excluded.member_id, partition = excluded.partition, state = excluded.state,
-        returned = excluded.returned, by_hand = excluded.by_hand, code = excluded.code,
-        held_until = excluded.held_until,
-        issued_at = excluded.issued_at, expires_at = excluded.expires_at, order_id = excluded.order_id"""
-
-
-def _coupon(item: Coupon) -> Row:
-    return (
-        item.coupon_id, item.program_id, item.member_id, item.reward_id, item.kind, item.program_version, item.state,
-        item.points, item.returned, text([(str(lot_id), points) for lot_id, points in item.uses]), item.value_minor,
-        item.code, item.opened_at, item.held_until, item.issued_at, item.expires_at, item.order,
-        text(item.challenge) if item.challenge else None, text(item.windows), item.by_hand,
-    )  # fmt: skip
 
 
 _USES = """
