@@ -29,7 +29,7 @@ class Together(Generic[Q, A]):
     def __init__(
         self, ask: Callable[[Sequence[Q]], Awaitable[Sequence[A]]], *, most: int, size_max: float = inf
     ) -> None:
-        """`ask` gets up to `most` questions, of `size_max` together unless it is one, and answers in their order."""
+        """`ask` gets up to `most` questions, and none more once they have `size_max`; it answers in their order."""
         self._ask, self._most, self._size_max = ask, most, size_max
         self._waiting: deque[_Waiting[Q, A]] = deque()
         self._work: asyncio.Task[None] | None = None
@@ -50,9 +50,12 @@ class Together(Generic[Q, A]):
 
     async def _answer_all(self) -> None:
         while taken := self._portion():
-            if len(taken) >= _CROWD:
-                self._crowd_at = time.monotonic()
+            crowd = len(taken) >= _CROWD
+            if crowd:
+                self._crowd_at = inf  # Until they have their answer, however long that takes.
             await self._answer(taken)
+            if crowd:
+                self._crowd_at = time.monotonic()
 
     def _portion(self) -> list[_Waiting[Q, A]]:
         taken: list[_Waiting[Q, A]] = []

@@ -40,7 +40,7 @@ async def test_what_comes_meanwhile_shares_the_next_answer_and_each_gets_its_own
     assert oracle.groups == [[1], [2, 2, 3], [4]]
 
 
-async def test_a_group_is_no_larger_than_allowed_unless_it_is_one() -> None:
+async def test_a_group_that_has_its_size_takes_no_more() -> None:
     oracle = Oracle()
     together = Together(oracle.ask, most=9, size_max=5)
     tasks = await asked(together, 1, 9, 3, 2, 1)
@@ -87,3 +87,14 @@ async def test_a_flood_is_seen_until_it_is_over() -> None:
     seen = [together.flooded]
     await asyncio.sleep(0.15)
     assert [*seen, together.flooded] == [True, False]
+
+
+async def test_a_flood_is_not_over_while_it_waits_for_its_answer() -> None:
+    oracle = Oracle()
+    together = Together(oracle.ask, most=99)
+    tasks = await asked(together, *range(30))
+    await asyncio.sleep(0.15)
+    seen = together.flooded
+    oracle.let.release()
+    await asyncio.gather(*tasks)
+    assert (seen, together.flooded) == (True, True)
