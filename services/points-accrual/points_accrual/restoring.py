@@ -56,7 +56,7 @@ async def adopt(programs: ProgramBook, tx: Transaction, batch: list[Message]) ->
     await adopting.plan_again(tx, sorted(world.members))
     tx.mark_locked(world.accounts)
     # They may have been published or not; those who read them know their ids.
-    store.publish_events(tx, world)
+    await store.publish_events(tx, world)
 
 
 async def republish(programs: ProgramBook, tx: Transaction, after: str | None, limit: int) -> tuple[str | None, int]:
@@ -68,7 +68,7 @@ async def republish(programs: ProgramBook, tx: Transaction, after: str | None, l
     rows = await adopting.lock_families(tx, heads)
     world = await _remade(programs, tx, rows, (), {}, anew=True)
     tx.mark_locked(world.accounts)
-    store.publish_events(tx, world)
+    await store.publish_events(tx, world)
     return (str(heads[-1]) if heads else None), len(world.outbox)
 
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from contracts.base import ShortText, Slug
 from contracts.program import Donation, ProgramBook
-from shared.access import Principal, require, require_member
+from shared.access import Principal, require
 from shared.http import Problem
 from shared.service import Context
 
@@ -16,10 +16,8 @@ from .. import store
 from ..domain.account import begin
 from ..domain.catalogue import availability
 from ..domain.world import UseKey
-from .points import Accounts
+from .points import Accounts, AnyMember
 from .views import Availability, Body, View, problems
-
-AnyMember = Annotated[Principal, require_member()]
 
 
 class Catalogue(View):

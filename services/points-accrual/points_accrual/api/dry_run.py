@@ -1,7 +1,7 @@
 """What a cart or an activity would bring: decided by the live rules in a transaction that is rolled back."""
 
 from datetime import datetime, time
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter
@@ -12,7 +12,7 @@ from contracts.envelope import Envelope
 from contracts.orders import OrderChangedV1, OrderFacts
 from contracts.points import PointsGrantedV1
 from contracts.program import ProgramBook
-from shared.access import Principal, require_member
+from shared.access import Principal
 from shared.service import Context
 from shared.transaction import Message, Transaction
 
@@ -21,10 +21,8 @@ from ..domain.calendar import months_later
 from ..domain.standing import tier_by_points
 from ..domain.world import Trace, World
 from ..handlers import HANDLERS
-from .running import no_member
+from .points import Accounts, AnyMember
 from .views import View, problems
-
-AnyMember = Annotated[Principal, require_member()]
 
 
 class Cart(OrderFacts):
@@ -62,9 +60,11 @@ class _Over(Exception):
 
 def add_routes(router: APIRouter, context: Context, programs: ProgramBook) -> None:
     """Dry runs."""
+    accounts = Accounts(context)
 
     async def attempt(principal: Principal, member_id: UUID, make: Any) -> WouldBe:
         context.require_current()
+        await accounts.find(principal.program_id, member_id)
 
         async def work(tx: Transaction) -> None:
             event: Event = make(tx.now)
@@ -72,7 +72,6 @@ def add_routes(router: APIRouter, context: Context, programs: ProgramBook) -> No
                 id=uuid4(), type=event.TYPE, source="points-accrual", subject=event.key(), time=tx.now,
                 correlation_id="dry-run",
             )  # fmt: skip
-            await _must_be_there(tx, principal.program_id, member_id)
             world = await store.load(tx, programs, [Message(event, envelope, "", 0, 0)])
             world.blind = True
             HANDLERS[type(event)](world, event, str(envelope.id), Trace("dry-run"))
@@ -108,12 +107,6 @@ def add_routes(router: APIRouter, context: Context, programs: ProgramBook) -> No
             return ActivityRecordedV1.model_validate(known | about | {"activity_id": f"dry-run-{uuid4()}"})
 
         return await attempt(principal, member_id, make)
-
-
-async def _must_be_there(tx: Transaction, program_id: str, member_id: UUID) -> None:
-    (row,) = await store.look(tx.connection, [member_id])
-    if row is None or row["program_id"] != program_id:
-        raise no_member()
 
 
 async def _result(tx: Transaction, world: World, event: Any) -> WouldBe:

@@ -11,7 +11,7 @@ from pydantic import Field
 from contracts.base import Slug
 from contracts.money import minor_digits
 from contracts.program import AnyAmount, ProgramBook
-from shared.access import Principal, require, require_member
+from shared.access import Principal, require
 from shared.service import Context
 
 from .. import store
@@ -22,10 +22,10 @@ from ..domain.commands import Capture, OrderName, Redeem, Release, Reverse, Send
 from ..domain.sharing import receive, send
 from ..domain.spending import capture, redeem, release, reverse
 from ..domain.world import Trace, UseKey, World
+from .points import AnyMember
 from .running import IdempotencyKey, no_member, run
 from .views import Body, Redeemed, problems
 
-AnyMember = Annotated[Principal, require_member()]
 Shop = Annotated[Principal, require("store", "admin")]
 _REFUSALS = problems(
     status_404="No such member, reward or coupon.", status_409="Refused: the title and type say why.",

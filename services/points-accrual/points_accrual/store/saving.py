@@ -15,7 +15,7 @@ from ..domain.account import Account
 from ..domain.claims import Claim
 from ..domain.lots import Lot
 from ..domain.sweeping import write_off_at
-from ..domain.world import Announcement, Trace, World
+from ..domain.world import World
 from .coupons import COUPONS, coupon_row, mark_drawn
 from .journal import TURN, Row, publish_decisions
 from .rows import continuation_json, intervals_json, memberships_json, steps_json, takings_json, text
@@ -33,8 +33,7 @@ async def save(tx: Transaction, world: World) -> None:
     writing = asyncio.create_task(write(tx, world, decisions))
     try:
         await publish_decisions(tx, world, decisions)
-        async for announcement in in_turns(world.outbox, TURN):
-            _publish(tx, *announcement)
+        await publish_events(tx, world)
     finally:
         await writing
     await write_commands(tx, world)
@@ -80,15 +79,10 @@ _COMMANDS = """
     ON CONFLICT DO NOTHING"""
 
 
-def publish_events(tx: Transaction, world: World) -> None:
+async def publish_events(tx: Transaction, world: World) -> None:
     """Publish what was announced."""
-    for announcement in world.outbox:
-        _publish(tx, *announcement)
-
-
-def _publish(tx: Transaction, announcement: Announcement, trace: Trace) -> None:
-    event, event_id, time = announcement
-    tx.publish(event, id=event_id, time=time, cause=Cause(*trace))
+    async for (event, event_id, time), trace in in_turns(world.outbox, TURN):
+        tx.publish(event, id=event_id, time=time, cause=Cause(*trace))
 
 
 async def _draw(tx: Transaction, world: World) -> None:
