@@ -56,3 +56,17 @@ def test_an_order_that_was_not_fulfilled_in_time_lapses_once() -> None:
     decisions = len(ledger.account().decisions)
     assert ledger.sweep(T0 + 32 * DAY).buckets() == (0, 0, 0)
     assert len(ledger.account().decisions) == decisions
+
+
+def test_an_order_that_waits_with_no_points_left_does_not_lapse() -> None:
+    """Nobody looks it up then; if points come back into it late, it lapses at once."""
+    document = program(pending={"fulfilled": True, "cancel_after_days": 30})
+    waiting = order(line("1", 10000))
+    gone = {"revision": 2, "recorded_at": T0 + DAY, "cancelled_at": T0 + DAY}
+    ledger = Ledger(document).send(enrolled(), waiting, waiting.model_copy(update=gone))
+    decisions = len(ledger.account().decisions)
+    ledger.sweep(T0 + 31 * DAY)
+    assert len(ledger.account().decisions) == decisions
+    again = {"revision": 3, "recorded_at": T0 + 32 * DAY}
+    ledger.send(waiting.model_copy(update=again)).sweep(T0 + 32 * DAY)
+    assert ledger.buckets() == (0, 0, 0)
