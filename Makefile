@@ -29,8 +29,9 @@ demo: $(READY) ## Start everything, play a shop and check the books (ONCE=1: end
 up: $(READY) ## Start Kafka, PostgreSQL and the services, without the shop
 	@laurel up
 
+# Two processes, since most tests wait as long as they work; whole files, for what their tests share. Long ones first.
 test: $(READY) ## Run all tests but the long ones and those that need Docker
-	@pytest tests -m "not long and not docker" $(ARGS)
+	@pytest tests -m "not long and not docker" -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-fast: $(READY) ## Run the tests that need no servers
 	@pytest tests/unit tests/contract tests/architecture -m "not long and not docker" $(ARGS)

@@ -29,6 +29,14 @@ structlog.configure(
 )
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests tell beside that they passed (`record_property("told", …)`): several processes run them."""
+    for report in (one for reports in terminalreporter.stats.values() for one in reports):
+        if getattr(report, "when", None) == "call":
+            for text in (text for name, text in report.user_properties if name == "told"):
+                terminalreporter.write(f"\n{text}")
+
+
 class PostgresServer:
     """A server that hands out empty databases."""
 

@@ -1,10 +1,13 @@
 """A short run of real chaos: nothing acknowledged is lost, nothing is done twice, and the checks can fail."""
 
+from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from laurel.services import SERVICES
 from tests.e2e.reference import TRAFFIC_SEED, Reference
 
 from .real import report
@@ -18,19 +21,20 @@ pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.timeout(420)
 
 
 def test_nothing_is_lost_or_doubled_whatever_fails(
-    undisturbed: Reference, server_dir: Path, capsys: pytest.CaptureFixture[str]
+    undisturbed: Reference, server_dir: Path, record_property: Callable[[str, object], None]
 ) -> None:
     unseen: list[str] = []
     result = troubled(
         server_dir / "chaos", TRAFFIC_SEED, SHORT, undisturbed.now, undisturbed.outcome,
         then=lambda played: unseen.extend(_unseen(played)),
     )  # fmt: skip
-    with capsys.disabled():
-        report.tell([result], Console(width=150))
+    report.tell([result], Console(width=150, file=(told := StringIO())))
+    record_property("told", told.getvalue())
     assert not result.wrong, "\n".join(result.wrong[:20])
     wanted = {kind for kind, times in SHORT.times.items() if times} - result.not_run.keys()
     wanted |= MAIL_TROUBLE.keys() | HOOK_TROUBLE.keys()
     assert {kind for kind in wanted if not result.fired[kind]} == set(), "a fault that never happened proves nothing"
+    assert {name for kind, name in result.by_service if kind == "kill"} == SERVICES.keys()
     assert all(result.verdicts[verdict.name.lower()] for verdict in Verdict)
     for kind in {"kafka_kill", "kafka_stop"} & wanted:
         assert result.away[kind].total(), f"nobody asked the edge during {kind}"

@@ -31,4 +31,7 @@ def undisturbed(server_dir: Path) -> Reference:
     folder = server_dir / "e2e"
     folder.mkdir(mode=0o711)
     now = datetime.now(UTC)
-    return Reference(folder, now, play(folder / "undisturbed", TRAFFIC_SEED, now, None))
+    outcome = play(folder / "undisturbed", TRAFFIC_SEED, now, None)
+    assert not outcome.faults, "\n".join(outcome.faults[:20])
+    assert all(outcome.facts.values()), "a run in which nothing happens proves nothing"
+    return Reference(folder, now, outcome)

@@ -8,12 +8,19 @@ from .run import Profile
 _ALL = (*EVERYWHERE, *BY_PROXY, *ON_SMALL_DISK)
 
 SHORT = Profile(
-    times={**dict.fromkeys(_ALL, 1), "kafka_long": 0, "kafka_stop": 0, "join_leave": 0, "kill": 2, "term": 3},
+    times={
+        **dict.fromkeys(_ALL, 1),
+        "kafka_long": 0,
+        "kafka_stop": 0,
+        "join_leave": 0,
+        "kill": len(SERVICES),
+        "term": 3,
+    },
     short_seconds=(1.0, 2.0),
     long_seconds=0.0,
     pace_seconds=1.5,
 )
-"""Each kind once, but for those that are part of another; tests/e2e kills every service."""
+"""Each kind once, but for those that are part of another; every service is killed."""
 FULL = Profile(
     times={**dict.fromkeys(_ALL, 7), "kafka_long": 1, "kill": 2 * len(SERVICES), "term": 2 * len(SERVICES)},
     short_seconds=(1.0, 5.0),
