@@ -1,16 +1,17 @@
 """HTTP as every service speaks it: problem details (RFC 9457), bounded bodies, trace context."""
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
 import asyncpg
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .db import TRANSIENT, Retry, is_transient
@@ -149,33 +150,46 @@ class _Edge:
         return Problem(413, "Too large", f"a body has at most {self._max} bytes here").response()
 
 
-class RawRoute(APIRoute):
-    """Hands requests over as they came: FastAPI's way to arguments takes longer than all that a webhook needs."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        async def handle(request: Request) -> Response:
-            response: Response = await self.endpoint(**request.path_params, request=request)
-            return response
-
-        return handle
+AtOnce = Callable[[Request], Awaitable[Response | None]]
+_PASSED = "laurel.passed"
 
 
-def answered(at_once: Callable[[Request], Awaitable[Response | None]]) -> type[APIRoute]:
-    """Routes for what is asked most: `at_once` answers without FastAPI's way to arguments, which takes as long as all
-    else. Where it gives None, as to whatever is rare or wrong, the route goes its ordinary way.
+class _Asked(APIRoute):
+    """See `answered`."""
+
+    at_once: AtOnce
+
+
+class _First(Route):
+    """Comes before all other routes; what it has no answer to goes on to them."""
+
+    def __init__(self, route: _Asked) -> None:
+        super().__init__(route.path, route.endpoint, include_in_schema=False)
+        self.methods, self._at_once = route.methods, type(route).at_once
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        match, found = super().matches(scope)
+        return (match, found) if match is Match.FULL and _PASSED not in scope else (Match.NONE, {})
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self._at_once(Request(scope, receive))
+        if response is not None:
+            await response(scope, receive, send)
+            return
+        scope[_PASSED] = True
+        await scope["router"](scope, receive, send)
+
+
+def answered(at_once: AtOnce) -> type[APIRoute]:
+    """Routes for what is asked most: `at_once` answers without FastAPI's way to routes, dependencies and arguments,
+    which takes longer than all else. Where it gives None, as to whatever is rare or wrong, the route goes that way.
     """
+    return type("Asked", (_Asked,), {"at_once": staticmethod(at_once)})
 
-    class Route(APIRoute):
-        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-            ordinary = super().get_route_handler()
 
-            async def handle(request: Request) -> Response:
-                response = await at_once(request)
-                return await ordinary(request) if response is None else response
-
-            return handle
-
-    return Route
+def first_routes(router: APIRouter) -> list[BaseRoute]:
+    """What `answered` routes put before all others; for an application that has none yet."""
+    return [_First(route) for route in router.routes if isinstance(route, _Asked)]
 
 
 def create_app(title: str, *, body_bytes_max: int) -> FastAPI:

@@ -16,7 +16,7 @@ from .bus import Shell
 from .clock import within
 from .db import MIGRATIONS, missing_migrations, plain
 from .health import Health
-from .http import create_app, still_learning
+from .http import create_app, first_routes, still_learning
 from .kafka import ReferenceReader, cluster_id, subscribe, wait_for_topics
 from .learning import Learner
 from .log import log
@@ -84,6 +84,8 @@ class Process:
         """The service's HTTP application."""
         app = create_app(self.service.name, body_bytes_max=self.context.settings.http_body_bytes_max)
         app.state.tokens, app.state.clock = self.context.tokens, self.context.clock
+        if self.service.routes is not None:
+            app.router.routes += first_routes(self.service.routes)
         self.health.add_routes(app)
         if self.service.routes is not None:
             waiting = [] if self.service.stores_first else [Depends(self._require_learnt)]

@@ -17,7 +17,7 @@ from contracts.commerce import ActivityReport, MemberReport, OrderReport
 from contracts.members import CustomerRef
 from contracts.orders import OrderChangedV1
 from shared.access import MEMBER_TTL_MAX, Principal, require
-from shared.http import Problem, RawRoute, unknown
+from shared.http import Problem, answered, unknown
 from shared.service import Context
 from shared.telemetry import current_traceparent
 from shared.transaction import Transaction
@@ -108,7 +108,7 @@ class TokenView(_View):
 
 
 def routes(context: Context, receiver: Receiver) -> APIRouter:
-    """All routes of the service; webhooks first, because routes are tried one by one."""
+    """All routes of the service."""
     router = APIRouter(prefix="/v1")
 
     async def receive_webhook(connection_id: str, request: Request) -> Response:
@@ -116,9 +116,12 @@ def routes(context: Context, receiver: Receiver) -> APIRouter:
         await receiver.receive(connection_id, request)
         return Response(STORED, media_type="application/json")
 
+    async def at_once(request: Request) -> Response:
+        return await receive_webhook(request.path_params["connection_id"], request)
+
     router.add_api_route(
         "/connections/{connection_id}/webhooks", receive_webhook, methods=["POST"],
-        summary="Receive a platform's webhook", response_model=Stored, route_class_override=RawRoute,
+        summary="Receive a platform's webhook", response_model=Stored, route_class_override=answered(at_once),
     )  # fmt: skip
     _add_reports(router, context)
     _add_lookups(router, context)

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 import asyncpg
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI, Request, Response
 from pydantic import BaseModel
 
-from shared.http import Problem, create_app
+from shared.http import Problem, answered, create_app, first_routes
 from shared.telemetry import current_traceparent
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -18,8 +18,31 @@ class Body(BaseModel):
     name: str
 
 
+def _asked() -> APIRouter:
+    router = APIRouter(prefix="/v1")
+
+    async def at_once(request: Request) -> Response | None:
+        match request.path_params["name"]:
+            case "common":
+                return Response("at once")
+            case "away":
+                raise ConnectionResetError("the database went away")
+            case "refused":
+                raise Problem(409, "Conflict", "say why")
+        return None
+
+    async def ordinary(name: str, number: int = 0) -> str:
+        return f"{name} {number}"
+
+    router.add_api_route("/asked/{name}", ordinary, route_class_override=answered(at_once))
+    return router
+
+
 def _app() -> FastAPI:
     app = create_app("test", body_bytes_max=1000)
+    asked = _asked()
+    app.router.routes += first_routes(asked)
+    app.include_router(asked)
 
     @app.post("/echo")
     async def echo(body: Body) -> dict[str, str | None]:
@@ -108,3 +131,22 @@ async def test_a_trace_goes_on_and_a_broken_one_is_replaced(client: httpx.AsyncC
     assert kept.json()["trace"] == TRACE
     fresh = await client.post("/echo", json={"name": "a"}, headers=[(b"traceparent", b"00-zz-\xff-01")])
     assert fresh.json()["trace"] not in (None, TRACE)
+
+
+async def test_what_is_asked_most_is_answered_at_once_and_the_rest_as_ever(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/v1/asked/common")).text == "at once"
+    assert (await client.get("/v1/asked/rare", params={"number": 3})).json() == "rare 3"
+    wrong = await client.get("/v1/asked/rare", params={"number": "x"})
+    assert (wrong.status_code, wrong.json()["title"]) == (422, "Invalid request")
+    other = await client.post("/v1/asked/common")
+    assert (other.status_code, other.headers["allow"]) == (405, "GET")
+    told = (await client.get("/openapi.json")).json()["paths"]["/v1/asked/{name}"]
+    assert list(told) == ["get"]
+
+
+@pytest.mark.parametrize(("name", "status"), [("away", 503), ("refused", 409)])
+async def test_faults_of_what_is_answered_at_once_are_problems(
+    client: httpx.AsyncClient, name: str, status: int
+) -> None:
+    answer = await client.get(f"/v1/asked/{name}")
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
