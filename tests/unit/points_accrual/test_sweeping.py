@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from contracts.program import Program
 from points_accrual.domain.commands import Redeem
 from points_accrual.domain.spending import redeem
@@ -70,3 +72,41 @@ def test_an_order_that_waits_with_no_points_left_does_not_lapse() -> None:
     again = {"revision": 3, "recorded_at": T0 + 32 * DAY}
     ledger.send(waiting.model_copy(update=again)).sweep(T0 + 32 * DAY)
     assert ledger.buckets() == (0, 0, 0)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_payment_learnt_late_gives_an_order_that_lapsed_more_time(together: bool) -> None:
+    """It lapsed on the day that counted from its order; it was paid ten days later, and fulfilled in time for that."""
+    document = program(pending={"fulfilled": True, "cancel_after_days": 30})
+    waiting = order().model_copy(update={"paid_at": None})
+    ledger = Ledger(document).send(enrolled(), waiting).sweep(T0 + 31 * DAY)
+    assert ledger.buckets() == (0, 0, 0)
+    paid = {"revision": 2, "paid_at": T0 + 10 * DAY, "recorded_at": T0 + 32 * DAY}
+    fulfilled = {**paid, "revision": 3, "fulfilled_at": T0 + 35 * DAY, "recorded_at": T0 + 36 * DAY}
+    if not together:
+        ledger.send(waiting.model_copy(update=paid)).sweep(T0 + 33 * DAY)
+        assert ledger.buckets() == (100, 0, 0)
+    assert ledger.send(waiting.model_copy(update=fulfilled)).sweep(T0 + 50 * DAY).buckets() == (0, 100, 0)
+
+
+def test_an_order_whose_later_time_runs_out_too_lapses_again() -> None:
+    document = program(pending={"fulfilled": True, "cancel_after_days": 30})
+    waiting = order().model_copy(update={"paid_at": None})
+    ledger = Ledger(document).send(enrolled(), waiting).sweep(T0 + 31 * DAY)
+    paid = {"revision": 2, "paid_at": T0 + 10 * DAY, "recorded_at": T0 + 32 * DAY}
+    ledger.send(waiting.model_copy(update=paid)).sweep(T0 + 41 * DAY)
+    assert ledger.buckets() == (0, 0, 0)
+    late = {**paid, "revision": 3, "fulfilled_at": T0 + 42 * DAY, "recorded_at": T0 + 42 * DAY}
+    assert ledger.send(waiting.model_copy(update=late)).buckets() == (0, 0, 0)
+
+
+@pytest.mark.parametrize("learnt_after_days", [6, 40])
+def test_an_order_cancelled_before_its_time_ran_out_counted_until_then(learnt_after_days: int) -> None:
+    document = program(pending={"fulfilled": True, "cancel_after_days": 30})
+    waiting, cancelled_at = order(), T0 + 5 * DAY
+    learnt_at = T0 + learnt_after_days * DAY
+    gone = {"revision": 2, "recorded_at": learnt_at, "cancelled_at": cancelled_at}
+    ledger = Ledger(document).send(enrolled(), waiting).sweep(learnt_at)
+    ledger.send(waiting.model_copy(update=gone)).sweep(T0 + 50 * DAY)
+    (claim,) = (claim for claim in ledger.world.claims.values() if claim.key.kind == "order")
+    assert [(step.acts_from, step.base_points) for step in claim.base] == [(T0, 100), (cancelled_at, 0)]

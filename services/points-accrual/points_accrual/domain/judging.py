@@ -17,6 +17,7 @@ from .earning import activity_pieces, order_pieces
 from .money import PAID, is_gone, returns
 from .rulebook import REFERRAL, Giver, Rulebook, millionths
 from .standing import memberships_at, tier_at
+from .terms import due
 from .weighing import Piece, Purchase, applies, failing
 
 
@@ -83,13 +84,13 @@ def judge_order(member: Member, claim: Claim, book: Rulebook, *, before: datetim
     purchase = purchase_of(facts, book, before)
     level = book.program.tiers.level(situation.tier_id)
     pieces = order_pieces(purchase, situation, millionths(level.multiplier) - MILLION)
-    lapsed = claim.pins.get("lapsed", ())
-    if lapsed and any(_never_fulfilled(claim, name) for name in lapsed):
-        pieces = [piece for piece in pieces if not _never_fulfilled(claim, piece.terms)]
+    lapsed = _lapsed(claim, book)
+    if lapsed:
+        pieces = [piece for piece in pieces if piece.terms not in lapsed]
     verdict = _rounded(pieces, book)
     plain = sum(piece.wanted for piece in pieces if piece.base) if book.all_base and level.multiplier >= 1 else None
-    steps = () if "" in lapsed and _never_fulfilled(claim, "") else base_steps(purchase, situation, plain)
-    verdict.base = steps if steps and steps[0].base_points else ()
+    steps = base_steps(purchase, situation, plain)
+    verdict.base = steps if steps[0].base_points and not _counted_at(steps, lapsed.get("")) else ()
     verdict.counts = order_counts(purchase, situation) if book.goals else {}
     if not any(verdict.wanted.values()):
         verdict.reason = _worthless(claim, purchase, pieces, situation)
@@ -110,13 +111,21 @@ def _rounded(pieces: list[Piece], book: Rulebook) -> Verdict:
     return Verdict(wanted=wanted, lines={piece.rule_id: piece.lines for piece in pieces})
 
 
-def _never_fulfilled(claim: Claim, terms: str) -> bool:
-    """Whether its time ran out: told when the time came, and untrue again if fulfilment in time is learnt later."""
-    if terms not in claim.pins.get("lapsed", ()):
-        return False
-    deadline = datetime.fromisoformat(claim.pins["lapsed"][terms])
-    fulfilled: datetime | None = claim.facts.fulfilled_at
-    return fulfilled is None or fulfilled > deadline
+def _lapsed(claim: Claim, book: Rulebook) -> dict[str, datetime]:
+    """The terms whose time for fulfilment ran out, and when: told when the time came, and untrue again if fulfilment
+    in time is learnt later, or a payment that gives more time.
+    """
+    found: dict[str, datetime] = {}
+    for terms, told in claim.pins.get("lapsed", {}).items():
+        _, deadline = due(claim, book, terms)
+        if deadline is not None and deadline <= datetime.fromisoformat(told):
+            found[terms] = deadline
+    return found
+
+
+def _counted_at(steps: Sequence[BaseStep], moment: datetime | None) -> bool:
+    """Whether there were base points at the moment; an order that was gone before counted until it was."""
+    return moment is not None and [step.base_points for step in steps if step.acts_from <= moment][-1:] != [0]
 
 
 def _worthless(claim: Claim, purchase: Purchase, pieces: list[Piece], situation: Situation) -> str:

@@ -65,7 +65,7 @@ def _dues(world: World, account: Account, horizon: datetime) -> Iterator[Due]:
 
 
 def _lapses(world: World, account: Account, lot: Lot, deadline: datetime) -> bool:
-    """Whether points wait for fulfilment, and were not told yet that the time for that is over."""
+    """Whether it has points that wait for fulfilment, and it was not told yet that the time for that is over."""
     if not lot.remaining or lot.state != "pending" or lot.activates_at is not None:
         return False
     lapsed = world.claims[account.program_id, lot.claim].pins.get("lapsed", {})
