@@ -29,7 +29,8 @@ demo: $(READY) ## Start everything, play a shop and check the books (ONCE=1: end
 up: $(READY) ## Start Kafka, PostgreSQL and the services, without the shop
 	@laurel up
 
-# Two processes, since most tests wait as long as they work; whole files, for what their tests share. Long ones first.
+# Two processes, since most tests wait as long as they work; whole files, for what their tests share; in the order of
+# their folders, since the longest are in the first.
 test: $(READY) ## Run all tests but the long ones and those that need Docker
 	@pytest tests -m "not long and not docker" -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 

@@ -182,7 +182,8 @@ class _First(Route):
 
 def answered(at_once: AtOnce) -> type[APIRoute]:
     """Routes for what is asked most: `at_once` answers without FastAPI's way to routes, dependencies and arguments,
-    which takes longer than all else. Where it gives None, as to whatever is rare or wrong, the route goes that way.
+    which takes longer than all else. Where it gives None, as to whatever is rare or wrong, the route goes that way; it
+    must not have read the body then. No dependency is asked, so it checks for itself who may have what.
     """
     return type("Asked", (_Asked,), {"at_once": staticmethod(at_once)})
 

@@ -28,7 +28,7 @@ def _quietly(context: typer.Context) -> None:
 
 
 def with_commands(words: Sequence[str] = ()) -> typer.Typer:
-    """The command line for these arguments. To run a service nothing else is imported: it would keep it for life."""
+    """The command line for these arguments. To run a service no other is imported: it would keep them for life."""
     app = typer.Typer(
         name="laurel",
         help="A self-hosted customer-loyalty platform on Apache Kafka and PostgreSQL.",

@@ -34,6 +34,7 @@ def test_nothing_is_lost_or_doubled_whatever_fails(
     wanted = {kind for kind, times in SHORT.times.items() if times} - result.not_run.keys()
     wanted |= MAIL_TROUBLE.keys() | HOOK_TROUBLE.keys()
     assert {kind for kind in wanted if not result.fired[kind]} == set(), "a fault that never happened proves nothing"
+    assert result.fired["kill"] == len(SERVICES), "each in its turn"
     assert {name for kind, name in result.by_service if kind == "kill"} == SERVICES.keys()
     assert all(result.verdicts[verdict.name.lower()] for verdict in Verdict)
     for kind in {"kafka_kill", "kafka_stop"} & wanted:

@@ -16,7 +16,7 @@ from .sim.schedules import Told, play_seeds
 from .sim.shop_run import ALONE, Shop, staged
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
-EVERY = 7
+EVERY, ALONE_EVERY = 7, 20
 """Of so many moments one."""
 SEEDS = 10
 MOMENTS_MIN = {POINTS: 100, INGEST: 90, TIER: 35, REFERRAL: 35, NOTIFICATION: 50, CONSOLE: 35}
@@ -53,7 +53,7 @@ async def _dies(name: str, play: Play, every: int) -> None:
 async def test_a_death_at_any_moment_leaves_no_trace(shop: Shop) -> None:
     await _dies(POINTS, ledger_play(shop.databases[POINTS], shop.keys), EVERY)
     for name in ALONE:
-        await _dies(name, shop.play(name), 4 * EVERY)
+        await _dies(name, shop.play(name), ALONE_EVERY)
 
 
 async def test_seeded_schedules_leave_no_trace(shop: Shop) -> None:

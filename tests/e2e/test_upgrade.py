@@ -20,6 +20,7 @@ from laurel.demo.story import Author
 from laurel.embedded.process import ServerProcess, free_port
 from laurel.services import SERVICES
 from laurel.stack import Stack
+from tests.chaos.real.history import History, Watched
 
 from .outcome import read_outcome
 from .quiet import wait_until_quiet
@@ -76,7 +77,8 @@ def test_old_and_new_share_the_work(server_dir: Path) -> None:
     unpack_before(home / "before")
     now = datetime.now(UTC)
     with Stack(home / "home", durable=False) as stack:
-        shop = Shop(stack.state, Author(1, now), now, pace_seconds=0.2)
+        history = History()
+        shop = Shop(stack.state, Author(1, now), now, pace_seconds=0.2, transport=Watched(history))
         with old_services(stack, home / "before"):
             asyncio.run(shop.play())
         stack.wait_ready()
@@ -84,3 +86,5 @@ def test_old_and_new_share_the_work(server_dir: Path) -> None:
         outcome = read_outcome(stack.state, stack.sink)
     assert not outcome.faults, "\n".join(outcome.faults[:20])
     assert all(outcome.facts.values())
+    failed = {answer: times for answer, times in history.answers().items() if not answer.startswith(("2", "4"))}
+    assert not failed, f"an upgrade is not to be noticed: {failed}"

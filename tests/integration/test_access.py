@@ -70,6 +70,12 @@ async def service(request: pytest.FixtureRequest, postgres: PostgresServer) -> A
     postgres.drop(dsn)
 
 
+async def test_what_is_answered_at_once_changes_nothing_that_is_still_to_be_learnt(service: Harness) -> None:
+    """It comes before the dependency that holds changes back while a restored service learns."""
+    for route in _routes(service):
+        assert not hasattr(route, "at_once") or route.methods == {"GET"} or service.service.stores_first
+
+
 def _wrong_tokens(service: Harness) -> dict[str, dict[str, str]]:
     now = service.clock.now()
     good = service.token("store")["Authorization"].removeprefix("Bearer ")

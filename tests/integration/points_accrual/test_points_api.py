@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ import pytest
 from contracts.points import PointsRedeemedV1
 from contracts.rewards import RewardIssuedV1
 from points_accrual import store
+from points_accrual.api.views import PointsView
 from points_accrual.app import build
 from points_accrual.store.coupons import CODE_ALPHABET
 from shared.db import plain
@@ -81,6 +83,23 @@ async def test_points_as_of_now_without_writing(ledger: Harness) -> None:
     ]
     async with ledger.context.pool.acquire() as connection:
         assert await connection.fetchval("SELECT pending FROM accounts") == 200
+
+
+async def test_points_are_not_sent_again_while_nothing_changes(ledger: Harness) -> None:
+    await ledger.deliver(enrolled(), order(), order(order_id="2", refunds=(back("r", T0 + DAY, {"1": 5000}),)))
+    ledger.clock.at = T0 + 46 * DAY
+    first = await get(ledger, f"members/{ANN}/points")
+    view = PointsView.model_validate_json(first.content)
+    assert view.lots
+    assert first.json() == view.model_dump(mode="json"), "every field is there, and nothing else"
+    ledger.clock.at += timedelta(seconds=1)
+    headers = ledger.token() | {"If-None-Match": first.headers["etag"]}
+    again = await ledger.client.get(f"/v1/members/{ANN}/points", headers=headers)
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", first.headers["etag"])
+    await ledger.deliver(order(order_id="3", placed_at=T0 + DAY))
+    changed = await ledger.client.get(f"/v1/members/{ANN}/points", headers=headers)
+    assert changed.status_code == 200
+    assert changed.headers["etag"] != first.headers["etag"]
 
 
 async def test_history_in_pages(ledger: Harness) -> None:
