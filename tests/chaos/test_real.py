@@ -17,7 +17,7 @@ from .real.plants import PLANTS, plant
 from .real.profiles import SHORT
 from .real.run import Played, troubled
 
-pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.timeout(900)]
 
 
 def test_nothing_is_lost_or_doubled_whatever_fails(

@@ -15,7 +15,7 @@ from .sim.plants import PLANTS
 from .sim.schedules import Told, play_seeds
 from .sim.shop_run import ALONE, Shop, staged
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 EVERY, ALONE_EVERY = 7, 20
 """Of so many moments one."""
 SEEDS = 10

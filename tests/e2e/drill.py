@@ -22,7 +22,7 @@ from laurel.stack import Stack
 
 from .quiet import wait_until_quiet
 
-QUIET_SECONDS_MAX = 60.0
+QUIET_SECONDS_MAX = 120.0
 
 
 class Drill:

@@ -16,7 +16,7 @@ from .drill import ByHand, Drill
 from .outcome import Outcome, Tables, read_outcome, read_records
 from .shop import Shop
 
-pytestmark = [pytest.mark.e2e, pytest.mark.integration]
+pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.timeout(600)]
 
 EXACT = {
     POINTS: (
