@@ -19,6 +19,10 @@ HOST = "127.0.0.1"
 PATIENCE_S = 15.0
 """How long a server whose starter was killed may take to be stopped by its guard."""
 GUARD = Path(__file__).with_name("guard.py")
+_GIVEN: list[socket.socket] = []
+"""Servers take their ports seconds later, and leave them while they restart. Until this process ends, a UDP socket of
+the same number, which no server of ours uses, says that the port is given.
+"""
 
 
 class EmbeddedError(Failure):
@@ -119,11 +123,20 @@ def _alive(process: psutil.Process) -> bool:
 
 
 def free_port() -> int:
-    """A port that nobody listens on, below those which the system hands to outgoing connections."""
+    """A port that nobody listens on and that no process like this one was given, below those which the system hands to
+    outgoing connections.
+    """
     for _ in range(200):
         port = random.randint(20_000, 30_000)
-        if not port_taken(port):
-            return port
+        mark = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            mark.bind((HOST, port))
+            if not port_taken(port):
+                _GIVEN.append(mark)
+                return port
+        except OSError:
+            pass  # Given to another process.
+        mark.close()
     raise EmbeddedError("No free port was found between 20000 and 30000; stop some programs that listen there.")
 
 

@@ -154,6 +154,18 @@ def test_stale_pid_files_do_not_stop_a_start(server_dir: Path) -> None:
     server.stop()
 
 
+def test_no_port_is_given_twice() -> None:
+    """Not even to processes that start their servers at the same time, before any of them listens."""
+    program = (
+        "from laurel.embedded.process import free_port\nprint(*(free_port() for _ in range(200)), flush=True); input()"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        ports = [*map(int, other.stdout.readline().split()), *(free_port() for _ in range(100))]
+        other.communicate(b"\n")
+    assert len(set(ports)) == 300
+
+
 def test_servers_end_when_their_starter_is_killed(server_dir: Path) -> None:
     port = free_port()
     program = (
