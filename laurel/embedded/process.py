@@ -1,5 +1,6 @@
 """A server as a child process: started guarded, ended for certain, and its last words at hand when it fails."""
 
+import atexit
 import contextlib
 import os
 import random
@@ -19,10 +20,11 @@ HOST = "127.0.0.1"
 PATIENCE_S = 15.0
 """How long a server whose starter was killed may take to be stopped by its guard."""
 GUARD = Path(__file__).with_name("guard.py")
-_GIVEN: list[socket.socket] = []
+_GIVEN = contextlib.ExitStack()
 """Servers take their ports seconds later, and leave them while they restart. Until this process ends, a UDP socket of
 the same number, which no server of ours uses, says that the port is given.
 """
+atexit.register(_GIVEN.close)
 
 
 class EmbeddedError(Failure):
@@ -132,7 +134,7 @@ def free_port() -> int:
         try:
             mark.bind((HOST, port))
             if not port_taken(port):
-                _GIVEN.append(mark)
+                _GIVEN.enter_context(mark)
                 return port
         except OSError:
             pass  # Given to another process.

@@ -13,7 +13,8 @@ from shared.db import plain
 from shared.testing import Harness
 from tests.integration.points_accrual.conftest import NOW, service
 from tests.integration.points_accrual.test_ledger_database import rows
-from tests.unit.points_accrual.samples import ANN, DAY, activity, enrolled, line, order, program
+from tests.unit.points_accrual.programs import CAT
+from tests.unit.points_accrual.samples import ANN, BOB, DAY, activity, enrolled, line, order, program
 
 pytestmark = pytest.mark.integration
 COMMITMENT = "ab" * 32
@@ -130,6 +131,19 @@ async def test_a_household_is_never_fuller_than_it_may_be(ledger: Harness) -> No
 
     answers = await asyncio.gather(*(join(member_id) for member_id in members))
     assert sorted(answers) == [200] * 2 + [409] * 6
+
+
+async def test_who_was_merged_spends_from_the_household_of_the_survivor(ledger: Harness) -> None:
+    await ledger.deliver(*(enrolled(NOW - 9 * DAY, member_id=member_id) for member_id in (BOB, CAT)))
+    gone = enrolled(NOW - 9 * DAY, member_id=CAT, version=2).model_copy(update={"merged_into": BOB})
+    await ledger.deliver(gone)
+    for member_id in (ANN, BOB):
+        headers = ledger.token("admin") | {"Idempotency-Key": "join"}
+        body = {"household_id": str(UUID(int=1))}
+        url = f"/v1/members/{member_id}/household"
+        assert (await ledger.client.put(url, json=body, headers=headers)).status_code == 200
+    answer = await post(ledger, f"members/{CAT}/redemptions", {"reward_id": "tree"}, "store", "plant")
+    assert answer.status_code == 201, answer.text
 
 
 async def test_input_that_no_table_can_hold_is_refused(ledger: Harness) -> None:

@@ -51,13 +51,19 @@ class Approval:
 
 
 async def load_for(tx: Transaction, programs: ProgramBook, need: Need) -> World:
-    """The members of a command and their households, locked. Who has no account is not in the world."""
+    """The members of a command, who took them over and their households, locked. Who has no account is not in it."""
     world = World(programs, tx.now)
     together = await tx.connection.fetch(
-        "SELECT o.member_id FROM accounts a JOIN accounts o USING (household_id) WHERE a.member_id = ANY($1::uuid[])",
+        """WITH RECURSIVE own AS (
+               SELECT unnest($1::uuid[]) AS member_id
+               UNION SELECT m.merged_into FROM own JOIN members m USING (member_id) WHERE m.merged_into IS NOT NULL
+           )
+           SELECT member_id FROM own
+           UNION SELECT o.member_id FROM own JOIN accounts a USING (member_id)
+                 JOIN accounts o ON o.household_id = a.household_id""",
         list(need.members),
     )
-    members = {*need.members, *(row["member_id"] for row in together)}
+    members = {row["member_id"] for row in together}
     await lock(tx, world, dict.fromkeys(members))
     await claims.load_merged(tx, world)
     if need.coupon_id is not None:
