@@ -189,7 +189,7 @@ def answered(at_once: AtOnce) -> type[APIRoute]:
 
 
 def first_routes(router: APIRouter) -> list[BaseRoute]:
-    """What `answered` routes put before all others; for an application that has none yet."""
+    """What `answered` routes of the router put before all others of an application."""
     return [_First(route) for route in router.routes if isinstance(route, _Asked)]
 
 

@@ -84,10 +84,9 @@ class Process:
         """The service's HTTP application."""
         app = create_app(self.service.name, body_bytes_max=self.context.settings.http_body_bytes_max)
         app.state.tokens, app.state.clock = self.context.tokens, self.context.clock
-        if self.service.routes is not None:
-            app.router.routes += first_routes(self.service.routes)
         self.health.add_routes(app)
         if self.service.routes is not None:
+            app.router.routes[:0] = first_routes(self.service.routes)
             waiting = [] if self.service.stores_first else [Depends(self._require_learnt)]
             app.include_router(self.service.routes, dependencies=waiting)
         return app

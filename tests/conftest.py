@@ -7,7 +7,8 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from io import StringIO
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -15,6 +16,7 @@ import psycopg
 import pytest
 import structlog
 from psycopg import sql
+from rich.console import Console
 
 from laurel.embedded import EmbeddedKafka, EmbeddedPostgres
 
@@ -29,10 +31,18 @@ structlog.configure(
 )
 
 
+@pytest.fixture
+def told(record_property: Callable[[str, object], None]) -> Iterator[Console]:
+    """What a test has to tell beside that it passed; printed in the end, since several processes run the tests."""
+    console = Console(width=150, file=(text := StringIO()))
+    yield console
+    record_property("told", text.getvalue())
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What tests tell beside that they passed (`record_property("told", …)`): several processes run them."""
+    """Print what tests told."""
     for report in (one for reports in terminalreporter.stats.values() for one in reports):
-        if getattr(report, "when", None) == "call":
+        if getattr(report, "when", None) == "teardown":
             for text in (text for name, text in report.user_properties if name == "told"):
                 terminalreporter.write(f"\n{text}")
 

@@ -1,7 +1,5 @@
 """A short run of real chaos: nothing acknowledged is lost, nothing is done twice, and the checks can fail."""
 
-from collections.abc import Callable
-from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -20,16 +18,13 @@ from .real.run import Played, troubled
 pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.timeout(900)]
 
 
-def test_nothing_is_lost_or_doubled_whatever_fails(
-    undisturbed: Reference, server_dir: Path, record_property: Callable[[str, object], None]
-) -> None:
+def test_nothing_is_lost_or_doubled_whatever_fails(undisturbed: Reference, server_dir: Path, told: Console) -> None:
     unseen: list[str] = []
     result = troubled(
         server_dir / "chaos", TRAFFIC_SEED, SHORT, undisturbed.now, undisturbed.outcome,
         then=lambda played: unseen.extend(_unseen(played)),
     )  # fmt: skip
-    report.tell([result], Console(width=150, file=(told := StringIO())))
-    record_property("told", told.getvalue())
+    report.tell([result], told)
     assert not result.wrong, "\n".join(result.wrong[:20])
     wanted = {kind for kind, times in SHORT.times.items() if times} - result.not_run.keys()
     wanted |= MAIL_TROUBLE.keys() | HOOK_TROUBLE.keys()

@@ -16,9 +16,9 @@ from .sim.schedules import Told, play_seeds
 from .sim.shop_run import ALONE, Shop, staged
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
-EVERY, ALONE_EVERY = 7, 20
+EVERY, ALONE_EVERY = 5, 20
 """Of so many moments one."""
-SEEDS = 10
+SEEDS = 12
 MOMENTS_MIN = {POINTS: 100, INGEST: 90, TIER: 35, REFERRAL: 35, NOTIFICATION: 50, CONSOLE: 35}
 """That a story passes, of different names."""
 

@@ -1,8 +1,6 @@
 """Services die at random while a shop sends; in the end everything is as if they had not."""
 
 from collections import Counter
-from collections.abc import Callable
-from io import StringIO
 
 import pytest
 from rich.console import Console
@@ -26,12 +24,9 @@ def require_same(undisturbed: Outcome, killed: Outcome) -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
-def test_a_run_with_kills_ends_like_an_undisturbed_one(
-    undisturbed: Reference, record_property: Callable[[str, object], None]
-) -> None:
+def test_a_run_with_kills_ends_like_an_undisturbed_one(undisturbed: Reference, told: Console) -> None:
     runs = {seed: undisturbed.play(seed) for seed in SEEDS}
-    Console(width=150, file=(told := StringIO())).print(table(undisturbed.outcome, runs))
-    record_property("told", told.getvalue())
+    told.print(table(undisturbed.outcome, runs))
     for run in runs.values():
         assert run.kills.keys() == SERVICES.keys()
         require_same(undisturbed.outcome, run)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
+from rich.console import Console
 
 from contracts.base import Event
 from contracts.orders import OrderChangedV1
@@ -68,9 +69,7 @@ async def spend(shop: Harness, chance: random.Random, at: datetime) -> None:
         await shop.client.post(f"{path}/transfers", json=gift, headers=headers)
 
 
-async def test_a_hundred_thousand_orders_are_made_again_the_same(
-    database: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_a_hundred_thousand_orders_are_made_again_the_same(database: str, told: Console) -> None:
     chance = random.Random(4)
     async with service(database, DOCUMENT) as shop:
         for start in range(0, MEMBERS, BATCH):
@@ -86,6 +85,5 @@ async def test_a_hundred_thousand_orders_are_made_again_the_same(
         outcome = await check(database, book(DOCUMENT))
     assert (outcome.stuck, outcome.differences) == ([], [])
     assert outcome.rows["claims"] > ORDERS
-    with capsys.disabled():
-        rate = outcome.decisions / outcome.seconds
-        print(f"\n{outcome.rows}: {outcome.decisions} decisions in {outcome.seconds:.0f} s, {rate:.0f}/s")
+    rate = outcome.decisions / outcome.seconds
+    told.print(f"{outcome.rows}: {outcome.decisions} decisions in {outcome.seconds:.0f} s, {rate:.0f}/s")

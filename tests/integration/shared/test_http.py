@@ -41,7 +41,7 @@ def _asked() -> APIRouter:
 def _app() -> FastAPI:
     app = create_app("test", body_bytes_max=1000)
     asked = _asked()
-    app.router.routes += first_routes(asked)
+    app.router.routes[:0] = first_routes(asked)
     app.include_router(asked)
 
     @app.post("/echo")

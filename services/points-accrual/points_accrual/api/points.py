@@ -84,10 +84,11 @@ def add_routes(router: APIRouter, context: Context, programs: ProgramBook) -> No
 
 def _tagged(view: PointsView, unless: str | None) -> Response:
     """A view with a tag of all in it but the moment it is of; nothing but the tag if that is the one they have."""
-    moment, rest = view.model_dump_json(include={"as_of"}), view.model_dump_json(exclude={"as_of"})
+    rest = view.model_dump_json(exclude={"as_of"})
     tag = f'"{hashlib.sha256(rest.encode()).hexdigest()[:32]}"'
     if unless == tag:
         return Response(status_code=304, headers={"ETag": tag})
+    moment = view.model_dump_json(include={"as_of"})
     return Response(f"{moment[:-1]},{rest[1:]}", headers={"ETag": tag}, media_type="application/json")
 
 

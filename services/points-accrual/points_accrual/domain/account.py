@@ -194,8 +194,7 @@ def advance(account: Account, to: datetime) -> None:
 
 def _is_due(lot: Lot, to: datetime) -> bool:
     """An order that was never fulfilled is judged again instead: that takes more than the account."""
-    awaiting = lot.state == "pending" and lot.activates_at is None
-    return not awaiting and lot.due_at is not None and lot.due_at <= to
+    return not lot.awaiting and lot.due_at is not None and lot.due_at <= to
 
 
 def _mature(account: Account, lot: Lot, at: datetime) -> None:

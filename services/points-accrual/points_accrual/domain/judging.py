@@ -16,7 +16,7 @@ from .counting import activity_counts, order_counts
 from .earning import activity_pieces, order_pieces
 from .money import PAID, is_gone, returns
 from .rulebook import REFERRAL, Giver, Rulebook, millionths
-from .standing import memberships_at, tier_at
+from .standing import memberships_at, points_at, tier_at
 from .terms import due
 from .weighing import Piece, Purchase, applies, failing
 
@@ -90,7 +90,9 @@ def judge_order(member: Member, claim: Claim, book: Rulebook, *, before: datetim
     verdict = _rounded(pieces, book)
     plain = sum(piece.wanted for piece in pieces if piece.base) if book.all_base and level.multiplier >= 1 else None
     steps = base_steps(purchase, situation, plain)
-    verdict.base = steps if steps[0].base_points and not _counted_at(steps, lapsed.get("")) else ()
+    # What was gone before its time ran out counted until then.
+    counted = "" not in lapsed or not points_at(steps, max(lapsed[""], steps[0].acts_from))
+    verdict.base = steps if steps[0].base_points and counted else ()
     verdict.counts = order_counts(purchase, situation) if book.goals else {}
     if not any(verdict.wanted.values()):
         verdict.reason = _worthless(claim, purchase, pieces, situation)
@@ -121,11 +123,6 @@ def _lapsed(claim: Claim, book: Rulebook) -> dict[str, datetime]:
         if deadline is not None and deadline <= datetime.fromisoformat(told):
             found[terms] = deadline
     return found
-
-
-def _counted_at(steps: Sequence[BaseStep], moment: datetime | None) -> bool:
-    """Whether there were base points at the moment; an order that was gone before counted until it was."""
-    return moment is not None and [step.base_points for step in steps if step.acts_from <= moment][-1:] != [0]
 
 
 def _worthless(claim: Claim, purchase: Purchase, pieces: list[Piece], situation: Situation) -> str:

@@ -54,6 +54,11 @@ class Lot:
     """What was taken back of the claim's grant, last at the end."""
 
     @property
+    def awaiting(self) -> bool:
+        """Whether it waits until its order is fulfilled."""
+        return self.state == "pending" and self.activates_at is None
+
+    @property
     def due_at(self) -> datetime | None:
         """When something happens to it by itself."""
         if self.state == "ended":

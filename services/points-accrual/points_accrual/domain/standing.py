@@ -75,8 +75,8 @@ def tier_by_points(
 
     A forecast for dry runs: tiers themselves are the tier service's to say.
     """
-    counted = sum(_standing_points(steps, at) for steps in earlier)
-    total = counted + _standing_points(more, at)
+    counted = sum(points_at(steps, at) for steps in earlier)
+    total = counted + points_at(more, at)
     levels = program.tiers.levels
     before = [level for level in levels if level.threshold <= counted][-1]
     after = [level for level in levels if level.threshold <= total][-1]
@@ -84,6 +84,7 @@ def tier_by_points(
     return before.id, after.id, above.threshold - total if above else None
 
 
-def _standing_points(steps: Sequence[BaseStep], at: datetime) -> int:
+def points_at(steps: Sequence[BaseStep], at: datetime) -> int:
+    """The base points of an order at a moment."""
     known = [step for step in steps if step.acts_from <= at]
     return known[-1].base_points if known else 0

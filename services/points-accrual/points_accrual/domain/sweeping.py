@@ -66,7 +66,7 @@ def _dues(world: World, account: Account, horizon: datetime) -> Iterator[Due]:
 
 def _lapses(world: World, account: Account, lot: Lot, deadline: datetime) -> bool:
     """Whether it has points that wait for fulfilment, and it was not told yet that the time for that is over."""
-    if not lot.remaining or lot.state != "pending" or lot.activates_at is not None:
+    if not lot.remaining or not lot.awaiting:
         return False
     lapsed = world.claims[account.program_id, lot.claim].pins.get("lapsed", {})
     return bool(lapsed.get(lot.terms) != deadline.isoformat())
@@ -76,7 +76,7 @@ def _pass_lots(world: World, account: Account, until: datetime) -> bool:
     """Activate and expire what is due by then. Returns whether anything was."""
     due = [
         lot.due_at for lot in account.lots.values()
-        if lot.remaining and lot.due_at and lot.due_at <= until and (lot.state != "pending" or lot.activates_at)
+        if lot.remaining and lot.due_at and lot.due_at <= until and not lot.awaiting
     ]  # fmt: skip
     if due:
         sweep(world, account, Sweep(horizon=max(due)))

@@ -51,7 +51,9 @@ class Approval:
 
 
 async def load_for(tx: Transaction, programs: ProgramBook, need: Need) -> World:
-    """The members of a command, who took them over and their households, locked. Who has no account is not in it."""
+    """The members of a command, who took them over, and their households, locked. Who has no account is not in the
+    world.
+    """
     world = World(programs, tx.now)
     together = await tx.connection.fetch(
         """WITH RECURSIVE own AS (

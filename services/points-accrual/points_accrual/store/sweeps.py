@@ -68,7 +68,7 @@ async def _load_lapsing(tx: Transaction, world: World, horizon: datetime) -> Non
         (account.program_id, *lot.claim)
         for account in world.accounts.values()
         for lot in account.lots.values()
-        if lot.state == "pending" and lot.activates_at is None and lot.lapses_at and lot.lapses_at <= horizon
+        if lot.remaining and lot.awaiting and lot.lapses_at and lot.lapses_at <= horizon
     }
     if keys:
         await claims.load_keys(tx, world, keys)
