@@ -11,9 +11,14 @@ EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo
 
 
 def _to_utc(value: datetime) -> datetime:
-    if not EARLIEST <= value < LATEST:
+    # The years are compared, and not the moments, since that takes half of the time; every event has several of these.
+    try:
+        at = value.astimezone(UTC)
+    except OverflowError:
+        at = value
+    if not EARLIEST.year <= at.year < LATEST.year:
         raise ValueError("is not between the years 1970 and 2200")
-    return value.astimezone(UTC)
+    return at
 
 
 Instant = Annotated[AwareDatetime, AfterValidator(_to_utc)]
@@ -31,6 +36,12 @@ Minor = Annotated[int, Field(ge=-(2**53), le=2**53, description="Integer minor u
 
 _BLANKS: dict[type, dict[str, Any]] = {}
 """By model, its fields in their order with their defaults; those are never changed, since values are frozen."""
+_new = object.__new__
+_set_values, _set_fields_set, _set_extra, _set_private = (
+    BaseModel.__dict__[name].__set__
+    for name in ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
+)
+"""A value's slots, past its `__setattr__`, which refuses; by name they would be looked up for each value."""
 
 
 class Model(BaseModel):
@@ -49,11 +60,11 @@ class Model(BaseModel):
         if blank is None:
             blank = _BLANKS[cls] = {name: field.get_default(call_default_factory=True, validated_data={})
                                     for name, field in cls.model_fields.items()}  # fmt: skip
-        found = cls.__new__(cls)
-        object.__setattr__(found, "__dict__", blank | values)
-        object.__setattr__(found, "__pydantic_fields_set__", _fields_set or set(values))
-        object.__setattr__(found, "__pydantic_extra__", None)
-        object.__setattr__(found, "__pydantic_private__", None)
+        found = _new(cls)
+        _set_values(found, {**blank, **values})
+        _set_fields_set(found, _fields_set or set(values))
+        _set_extra(found, None)
+        _set_private(found, None)
         return found
 
 

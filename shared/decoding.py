@@ -1,6 +1,6 @@
 """From raw records to messages; what cannot be read becomes a failure that leaves its batch alone."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import asyncpg
 from aiokafka import ConsumerRecord
@@ -14,8 +14,7 @@ from .dead_letters import UNKNOWN_TYPE, Failure
 from .transaction import Message
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(NamedTuple):
     """A record with what came of it: a message, a failure, or neither where the service does not need its type."""
 
     record: ConsumerRecord

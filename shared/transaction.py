@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -22,8 +23,7 @@ class Permanent(Exception):
     """An event that can never be applied; the text says why. It becomes a dead letter."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One event with its envelope and where it was read."""
 
     data: Event
@@ -35,8 +35,7 @@ class Message:
     """The data as it was read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(NamedTuple):
     """What the events of a change are caused by."""
 
     correlation_id: str
@@ -83,7 +82,7 @@ class Transaction:
         """As `publish`, for an event whose JSON is there already."""
         if key not in self._locked:
             raise ValueError(f"{kind.TYPE} for {key} is published without its row being locked")
-        envelope = Envelope(
+        envelope = Envelope.model_construct(
             id=id,
             type=kind.TYPE,
             source=self.service,

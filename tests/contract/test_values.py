@@ -9,8 +9,9 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from contracts.base import Instant
 from contracts.ids import derived_id
 from contracts.orders import OrderChangedV1
 from contracts.program import Program, ProgramBook, ProgramPublishedV1
@@ -45,6 +46,23 @@ def test_derived_ids_never_change() -> None:
     at = datetime(2026, 1, 12, 10, 0, 0, 123456, tzinfo=UTC)
     assert derived_id(at, "transfer", UUID(int=7), 3, 1) == UUID("019bb1a5-ed7b-8194-9a83-4dd6fc94a494")
     assert derived_id(at, "a", "b") != derived_id(at, "ab")
+
+
+@pytest.mark.parametrize(
+    "told",
+    ["1969-12-31T23:59:59Z", "1970-01-01T01:00:00+02:00", "2200-01-01T00:00:00Z", "2199-12-31T23:00:00-02:00",
+     "0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00"],
+)  # fmt: skip
+def test_times_beyond_the_calendar_are_refused(told: str) -> None:
+    with pytest.raises(ValidationError, match="is not between the years 1970 and 2200"):
+        TypeAdapter(Instant).validate_json(f'"{told}"')
+
+
+@pytest.mark.parametrize("told", ["1969-12-31T23:00:00-02:00", "2200-01-01T00:30:00+01:00"])
+def test_times_within_it_are_kept_in_utc(told: str) -> None:
+    found = TypeAdapter(Instant).validate_json(f'"{told}"')
+    assert found == datetime.fromisoformat(told)
+    assert found.tzinfo is UTC
 
 
 def _program() -> Program:

@@ -2,6 +2,7 @@
 
 from calendar import monthrange
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from contracts.base import LATEST
@@ -27,6 +28,7 @@ def day_start(day: date, zone: ZoneInfo) -> datetime:
     return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
+@lru_cache(maxsize=4096)
 def day_end(day: date, zone: ZoneInfo) -> datetime:
     """The first moment of the day that follows, in UTC."""
     return min(day_start(day + timedelta(days=1), zone), LAST)

@@ -8,7 +8,7 @@ from typing import Any
 
 from contracts.activities import ActivityRecordedV1
 
-from .amounts import MILLION, Exact
+from .amounts import Exact
 from .claims import Claim, Member
 from .conditions import Fits
 from .earning import order_pieces, why_not
@@ -16,7 +16,7 @@ from .judging import Verdict, judge_activity, judge_order, purchase_of, situatio
 from .limits import limited, pinned
 from .lots import Lot
 from .money import Counted
-from .rulebook import TIER, Rulebook, millionths
+from .rulebook import TIER, Rulebook
 from .weighing import Purchase, failing
 
 
@@ -26,10 +26,7 @@ def explain_order(claim: Claim, member: Member, book: Rulebook, lots: list[Lot])
     level = book.program.tiers.level(situation.tier_id)
     verdict = judge_order(member, claim, book)
     rule = partial(_rule, verdict, claim, _cuts(claim, book, verdict), book.unit)
-    pieces = {
-        piece.rule_id: piece.wanted
-        for piece in order_pieces(purchase, situation, millionths(level.multiplier) - MILLION)
-    }
+    pieces = {piece.rule_id: piece.wanted for piece in order_pieces(purchase, situation, book.tiers[level.id])}
     rules = []
     for giver in [*book.rules, *book.campaigns]:
         placed, now = purchase.placed(giver.basis), purchase.current(giver.basis)

@@ -9,13 +9,13 @@ from contracts.activities import ActivityRecordedV1
 from contracts.orders import OrderFacts, Refund
 from contracts.points import BaseStep
 
-from .amounts import MILLION, Exact, rounded, rounded_apart
+from .amounts import Exact, rounded, rounded_apart
 from .claims import Claim, Counts, Member
 from .conditions import Situation
 from .counting import activity_counts, order_counts
 from .earning import activity_pieces, order_pieces
 from .money import PAID, is_gone, returns
-from .rulebook import REFERRAL, Giver, Rulebook, millionths
+from .rulebook import REFERRAL, Giver, Rulebook
 from .standing import memberships_at, points_at, tier_at
 from .terms import due
 from .weighing import Piece, Purchase, applies, failing
@@ -82,13 +82,13 @@ def judge_order(member: Member, claim: Claim, book: Rulebook, *, before: datetim
         return Verdict(reason)
     facts, situation = claim.facts, situation_of(member, claim, book)
     purchase = purchase_of(facts, book, before)
-    level = book.program.tiers.level(situation.tier_id)
-    pieces = order_pieces(purchase, situation, millionths(level.multiplier) - MILLION)
+    multiplier = book.tiers[situation.tier_id]
+    pieces = order_pieces(purchase, situation, multiplier)
     lapsed = _lapsed(claim, book)
     if lapsed:
         pieces = [piece for piece in pieces if piece.terms not in lapsed]
     verdict = _rounded(pieces, book)
-    plain = sum(piece.wanted for piece in pieces if piece.base) if book.all_base and level.multiplier >= 1 else None
+    plain = sum(piece.wanted for piece in pieces if piece.base) if book.all_base and multiplier >= 0 else None
     steps = base_steps(purchase, situation, plain)
     # What was gone before its time ran out counted until then.
     counted = "" not in lapsed or not points_at(steps, max(lapsed[""], steps[0].acts_from))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
 from itertools import combinations
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from contracts.orders import Dispute, OrderFacts, OrderLine, Refund, RefundLine
 from contracts.program import Basis
@@ -21,8 +21,7 @@ Disputes = Literal["when_opened", "when_lost"]
 PointsRefund = Literal["pro_rata", "money_first"]
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
+class Counted(NamedTuple):
     """What counts as spent, in shop minor units."""
 
     lines: list[Exact]

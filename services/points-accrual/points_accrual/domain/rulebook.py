@@ -110,6 +110,8 @@ class Rulebook:
     goals: dict[str, Goal] = field(default_factory=dict)
     ceilings: list[Ceiling] = field(default_factory=list)
     activity_rules: frozenset[str] = frozenset()
+    tiers: dict[str, int] = field(default_factory=dict)
+    """By tier the millionths that it adds to what rules give; negative where it takes away."""
     multipliers: frozenset[str] = frozenset()
     """Campaigns that multiply: also what activities earn."""
     all_base: bool = True
@@ -174,6 +176,7 @@ def millionths(value: Decimal) -> int:
 def _compile(program: Program) -> Rulebook:
     earning = program.earning
     book = Rulebook(program, program.time_zone, MILLION * 10 ** minor_digits(program.currency) * SPARE)
+    book.tiers = {level.id: millionths(level.multiplier) - MILLION for level in program.tiers.levels}
     for rule in earning.rules:
         if isinstance(rule, ActivityRule):
             giver = ActivityGiver(rule, compile_when(rule.when, book.zone))

@@ -8,6 +8,7 @@ what was placed, cell by cell.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import NamedTuple
 
 from contracts.orders import OrderFacts, Refund
 
@@ -80,8 +81,7 @@ def lines_of(giver: Giver, purchase: Purchase) -> tuple[str, ...] | None:
     return tuple(line.line_id for line in purchase.order.lines if giver.fits(line))
 
 
-@dataclass(frozen=True, slots=True)
-class Applies:
+class Applies(NamedTuple):
     """A rule applies to an order as placed."""
 
     fitting: Sequence[int]

@@ -30,7 +30,7 @@ _NO_STEPS = "[]"
 
 def text(value: Any) -> str:
     """JSON for a jsonb parameter."""
-    return orjson.dumps(value, default=_plain).decode()
+    return "{}" if value == {} else orjson.dumps(value, default=_plain).decode()
 
 
 def _plain(value: object) -> str:
