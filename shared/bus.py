@@ -16,7 +16,7 @@ from contracts.topics import Topic
 
 from . import breaker, dead_letters, offsets
 from .assignment import Assignment, Revoked
-from .clock import Clock, within
+from .clock import Clock, in_turns, within
 from .db import is_transient, pause_seconds
 from .dead_letters import Failure, record_time
 from .decoding import Decoded, decode, describe
@@ -27,6 +27,8 @@ from .telemetry import BATCH_RECORDS, BATCH_SECONDS, DEAD_LETTERS, RETRIES, set_
 from .transaction import Process, Transaction
 
 _ACKNOWLEDGE_SECONDS = 5.0
+_DECODE_AT_ONCE = 25
+"""Records, before requests that wait are given a turn: a whole batch takes longer than an answer should."""
 
 
 class _WentBack(Exception):
@@ -68,7 +70,9 @@ class Shell(Assignment):
         self.busy, self.moved_at = True, time.monotonic()
         try:
             with _not_collecting():
-                decoded = [decode(record, self._handled, self._ignored) for record in records]
+                decoded = [
+                    decode(record, self._handled, self._ignored) async for record in in_turns(records, _DECODE_AT_ONCE)
+                ]
             decoded.sort(key=lambda item: (self._rank[item.record.topic], item.record.partition, item.record.offset))
             await self._until_done(decoded)
         finally:

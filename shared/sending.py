@@ -15,10 +15,12 @@ from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import RecordMetadata
 
-from .clock import within
+from .clock import in_turns, within
 from .log import log
 
 _CLOSE_SECONDS = 2.0
+_AT_ONCE = 100
+"""Rows made records before requests that wait are given a turn."""
 _PARTITIONER = DefaultPartitioner()
 
 
@@ -49,7 +51,7 @@ async def batches_of(producer: AIOKafkaProducer, rows: Sequence[asyncpg.Record])
     """
     batches: dict[tuple[str, int], Batch] = {}
     counts = {topic: len(await producer.partitions_for(topic)) for topic in {row["topic"] for row in rows}}
-    for row in rows:
+    async for row in in_turns(rows, _AT_ONCE):
         place = row["topic"], _partition_of(row["key"], counts[row["topic"]])
         if place not in batches:
             batches[place] = Batch(*place, producer.create_batch(), [])

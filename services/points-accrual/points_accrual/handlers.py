@@ -31,7 +31,7 @@ from .domain.deciding import (
 from .domain.sweeping import pass_time
 from .domain.world import SKEW_MAX, Trace, World
 
-ANSWER_EVERY = 20
+ANSWER_EVERY = 5
 """So many events are judged before requests that wait are given a turn."""
 
 
