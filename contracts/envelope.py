@@ -10,6 +10,8 @@ from .base import Instant, Model, ShortText
 
 SPEC_VERSION = "1.0"
 CONTENT_TYPE = "application/json"
+TRACEPARENT_CHARS_MAX = 64
+"""Of version 00 they have 55; what later versions add need not be passed on."""
 
 
 class EnvelopeError(ValueError):
@@ -32,7 +34,7 @@ class Envelope(Model):
     """The same for all that follows from one delivery, command or sweep."""
     causation_id: ShortText | None = None
     """The id of the event that caused this one."""
-    traceparent: str | None = Field(default=None, max_length=64)
+    traceparent: str | None = Field(default=None, max_length=TRACEPARENT_CHARS_MAX)
     """W3C trace context."""
 
 

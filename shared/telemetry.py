@@ -7,6 +7,8 @@ from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext, get_current_s
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from contracts.envelope import TRACEPARENT_CHARS_MAX
+
 REGISTRY = CollectorRegistry()
 _TRACEPARENT: ContextVar[str | None] = ContextVar("traceparent", default=None)
 _SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -46,8 +48,8 @@ LOOP_ERRORS = counter("loop_errors", "Background work that failed and will be tr
 
 
 def read_traceparent(header: str | None) -> str | None:
-    """The W3C traceparent of a header if it is well-formed, else None."""
-    if header is None:
+    """The W3C traceparent of a header if it is well-formed and an envelope can carry it, else None."""
+    if header is None or len(header) > TRACEPARENT_CHARS_MAX:
         return None
     context = TraceContextTextMapPropagator().extract({"traceparent": header})
     span: SpanContext = get_current_span(context).get_span_context()

@@ -82,6 +82,7 @@ class Transaction:
         """As `publish`, for an event whose JSON is there already."""
         if key not in self._locked:
             raise ValueError(f"{kind.TYPE} for {key} is published without its row being locked")
+        # Not checked again: all of it was valid when it came in.
         envelope = Envelope.model_construct(
             id=id,
             type=kind.TYPE,

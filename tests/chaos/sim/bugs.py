@@ -1,7 +1,6 @@
 """Wrong functions: each is made of the right one, whose place it takes (see `plants`)."""
 
 import asyncio
-import dataclasses
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -130,7 +129,7 @@ def from_the_group(right: Any) -> Any:
 def whole_batch_set_aside(right: Any) -> Any:
     async def one_by_one(self: bus.Shell, decoded: list[Any]) -> None:
         failure = dead_letters.Failure("Planted", "one of its batch failed")
-        await self._apply([dataclasses.replace(item, message=None, failure=failure) for item in decoded])
+        await self._apply([item._replace(message=None, failure=failure) for item in decoded])
 
     return one_by_one
 
