@@ -124,12 +124,14 @@ class Group(Named):
 
 
 class Cap(Named):
-    """At most so many points: of a member within a period, of one order or activity, or (`program`) of all together."""
+    """At most so many points for orders and activities: of a member within a period, of one of them (`claim`), or of
+    all members together (`program`).
+    """
 
     per: Literal["claim", "program"] | Span
     points: Gift
     rules: tuple[Slug, ...] = ()
-    """Of these rules and campaigns together; without: of all."""
+    """Of these rules on orders and activities, and campaigns, together; without: of all."""
 
 
 class Campaign(Named):

@@ -75,8 +75,9 @@ def _earning(program: Program) -> Iterator[Fault]:
             elif isinstance(item, ActivityRule | DateRule) and item.group is not None:
                 yield Fault((*path, "group"), "only rules on orders stack in groups")
     for place, cap in enumerate(earning.caps):
-        known = rules | {item.id for item in earning.campaigns}
-        yield from _each(("earning", "caps", place, "rules"), cap.rules, known, "earning.rules and earning.campaigns")
+        known = rules - _dated(program) | {item.id for item in earning.campaigns}
+        named = "rules on orders and activities, and campaigns"
+        yield from _each(("earning", "caps", place, "rules"), cap.rules, known, named)
 
 
 def _dated(program: Program) -> set[str]:

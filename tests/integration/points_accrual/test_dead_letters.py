@@ -49,9 +49,9 @@ async def set_aside(ledger: Harness, *events: Event) -> None:
             await tx.connection.execute(
                 """INSERT INTO dead_letters
                        (topic, partition, "offset", cluster_id, key, value, headers, error_class, error, state)
-                   VALUES ($1, 0, $2, 'c', $3, $4, $5, 'ValueError', 'x', 'replaying')""",
-                TOPIC_OF[type(event)].name, place, event.key().encode(), event.model_dump_json().encode(),
-                pack_headers(to_headers(envelope)),
+                   VALUES ($1, $2, $3, 'c', $4, $5, $6, 'ValueError', 'x', 'replaying')""",
+                TOPIC_OF[type(event)].name, ledger.message(event).partition, place, event.key().encode(),
+                event.model_dump_json().encode(), pack_headers(to_headers(envelope)),
             )  # fmt: skip
 
     await ledger.context.execute(work)

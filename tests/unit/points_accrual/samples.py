@@ -212,6 +212,8 @@ class Ledger(ledger.Ledger):
                 for posting in decision.postings:
                     sums[posting.debit] = sums.get(posting.debit, 0) - posting.points
                     sums[posting.credit] = sums.get(posting.credit, 0) + posting.points
+            keys = [decision.key for decision in account.decisions]
+            assert len(set(keys)) == len(keys), "a decision is known by its key"
             assert sum(sums.values()) == 0
             assert sums.get("pending", 0) == account.pending >= 0
             assert sums.get("active", 0) == account.active >= 0

@@ -17,6 +17,7 @@ from shared.transaction import Transaction
 
 from .. import store
 from ..domain import adjusting, commands
+from ..domain.account import Account
 from ..domain.catalogue import RefusedError
 from ..domain.sharing import join
 from ..domain.world import Trace, World
@@ -144,7 +145,7 @@ async def _request(
 ) -> ApprovalView:
     world = await store.load_for(tx, programs, store.Need((member_id,)))
     account = account_of(world, principal.program_id, member_id)
-    approval_id = derived_id(EARLIEST, "approval", account.member_id, key)
+    approval_id = derived_id(EARLIEST, "approval", member_id, key)
     item = await store.lock_approval(tx, principal.program_id, approval_id)
     if item is None:
         body = command.model_dump(mode="json")
@@ -273,17 +274,18 @@ def _add_households(router: APIRouter, context: Context, programs: ProgramBook) 
 async def _join(
     programs: ProgramBook, principal: Principal, member_id: UUID, household_id: UUID | None, key: str, tx: Transaction
 ) -> Done:  # fmt: skip
+    members_max, others = 0, list[UUID]()
     if household_id is not None:
         program = programs.in_force(principal.program_id, tx.now)
         if program is None or program.households is None:
             raise Problem(409, "No households", "this program has no households")
+        members_max = program.households.members_max
         # Locked before it is counted: two who come at once are not both the last.
         others = await store.lock_household(tx, principal.program_id, household_id)
-        if len({*others, member_id}) > program.households.members_max:
-            text = f"a household has at most {program.households.members_max} members"
-            raise Problem(409, "Household full", text)
 
-    def act(world: World, account: Any, command: commands.Join, key: str, trace: Trace) -> Any:
+    def act(world: World, account: Account, command: commands.Join, key: str, trace: Trace) -> Any:
+        if household_id is not None and len({*others, account.member_id}) > members_max:
+            raise Problem(409, "Household full", f"a household has at most {members_max} members")
         join(world, account, command, key, trace)
         return {"sequence": account.sequence, "balances": account.balances().model_dump()}
 

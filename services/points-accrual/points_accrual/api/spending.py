@@ -182,7 +182,8 @@ def _need(programs: ProgramBook, program_id: str, member_id: UUID, command: Rede
         uses.append(UseKey(program_id, None, f"stock:{reward.id}", ""))
     drawn = reward.codes == "pool" and reward.type not in UNCODED and not command.hold
     pools = ((program_id, reward.id),) if drawn else ()
-    return store.Need((member_id,), debit=max(costs), uses=tuple(uses), pools=pools)
+    order = None if command.hold else command.order
+    return store.Need((member_id,), debit=max(costs), order=order, uses=tuple(uses), pools=pools)
 
 
 async def _on_coupon(
@@ -195,6 +196,7 @@ async def _on_coupon(
     )  # fmt: skip
     uses: tuple[UseKey, ...] = ()
     pools: tuple[tuple[str, str], ...] = ()
+    order: str | None = None
     if coupon is not None:
         owners = (None, coupon.member_id)
         uses = tuple(
@@ -205,6 +207,8 @@ async def _on_coupon(
         reward = program.reward(coupon.reward_id) if program else None
         if kind == "capture" and reward is not None and reward.codes == "pool" and reward.type not in UNCODED:
             pools = ((principal.program_id, reward.id),)
-    need = store.Need((member_id,), coupon_id=command.coupon_id, all_lots=True, uses=uses, pools=pools)
+        if isinstance(command, Capture):
+            order = command.order or coupon.order
+    need = store.Need((member_id,), coupon_id=command.coupon_id, order=order, all_lots=True, uses=uses, pools=pools)
     answer = await run(context, programs, principal.program_id, member_id, kind, command, key, act, lambda _: need)
     return Redeemed.model_validate(answer)

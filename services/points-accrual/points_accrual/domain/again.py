@@ -9,7 +9,7 @@ from .account import Account, begin
 from .claims import Claim, Member
 from .commands import Command, JudgeAgain
 from .concluding import conclude, unchanged
-from .dates import grant_date
+from .dates import grant_date, was_granted
 from .lots import ClaimKey
 from .rulebook import rulebook
 from .standing import hull
@@ -96,6 +96,6 @@ def judge_enrolment(world: World, account: Account, member: Member, trigger: Tri
     if program is None:
         return
     for rule, _ in rulebook(program).dates.values():
-        key = ClaimKey("date", f"{account.member_id}:{rule.id}:enrolment")
-        if rule.type == "enrolment" and (account.program_id, key) not in world.claims:
+        if rule.type == "enrolment" and not was_granted(world, account, rule.id, "enrolment"):
+            key = ClaimKey("date", f"{account.member_id}:{rule.id}:enrolment")
             grant_date(world, account, key, rule.id, program.version, member.enrolled_at, trigger)

@@ -79,7 +79,7 @@ def lower_by(
         lot.expired -= expired
         _taken(lot, Taking("expired", expired))
         points -= expired
-    others = 0 if policy in ("only_pending", "own") else min(points, account.active)
+    others = min(points, account.active, _from_others(account, policy, in_time - own - expired))
     if others:
         version = lot.program_version
         uses = debit_active(
@@ -88,9 +88,18 @@ def lower_by(
         for lot_id, used in uses:
             _taken(lot, Taking("active", used, lot_id))
         points -= others
-    for kind, part in _rest(account, points, policy, max(0, in_time - own - expired)):
+    for kind, part in _rest(account, points, policy, max(0, in_time - own - expired - others)):
         _post(account, lot, "waived" if kind == "waived" else "deficit", "clawed_back", part, rule_id, at)
         _taken(lot, Taking(kind, part))
+
+
+def _from_others(account: Account, policy: Policy, in_time: int) -> int:
+    """How many points may be taken from lots of other claims. Where only pending points are, those that were spendable
+    by mistake alone: a hold reserves them, and would have reserved others.
+    """
+    if policy == "only_pending":
+        return max(0, min(in_time, account.held - account.deficit))
+    return 0 if policy == "own" else account.active
 
 
 def _rest(

@@ -25,8 +25,14 @@ def plan_dates(world: World, account: Account, member: Member, after: datetime) 
         member.dates_version, member.next_date_at, member.changed = version, due, True
 
 
+def replan_dates(world: World, account: Account, member: Member, now: datetime) -> None:
+    """Find it anew where something changed; but a day that is due and was not passed yet is not passed over."""
+    if member.status != "member" or member.next_date_at is None or member.next_date_at > now:
+        plan_dates(world, account, member, now)
+
+
 def _next(book: Rulebook, member: Member, after: datetime) -> datetime | None:
-    if member.status != "member":
+    if member.status != "member" or member.merged_into is not None:
         return None
     moments = [moment for rule_id in book.dates for moment in _moments(book, rule_id, member, after)]
     return min((moment for _, moment in moments if moment > after), default=None)
@@ -71,7 +77,7 @@ def _grant_all(world: World, account: Account, member: Member, book: Rulebook, d
     for rule_id, (_, tests) in book.dates.items():
         for year, moment in _moments(book, rule_id, member, due):
             key = ClaimKey("date", f"{account.member_id}:{rule_id}:{year}")
-            if moment != due or _was_granted(world, account, rule_id, year):
+            if moment != due or was_granted(world, account, rule_id, year):
                 continue
             level = book.program.tiers.level(tier_at(member.intervals, due, ""))
             situation = Situation(
@@ -83,10 +89,10 @@ def _grant_all(world: World, account: Account, member: Member, book: Rulebook, d
                 grant_date(world, account, key, rule_id, book.program.version, due, trigger, year)
 
 
-def _was_granted(world: World, account: Account, rule_id: str, year: int) -> bool:
-    """Once a year, also for members who were merged."""
+def was_granted(world: World, account: Account, rule_id: str, time: object) -> bool:
+    """Once a year, or enrolment, also for members who were merged."""
     claims = world.claims_of.get(account.member_id, {})
-    return any(key.kind == "date" and key.id.endswith(f":{rule_id}:{year}") for key in claims)
+    return any(key.kind == "date" and key.id.endswith(f":{rule_id}:{time}") for key in claims)
 
 
 def grant_date(

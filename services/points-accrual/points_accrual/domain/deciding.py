@@ -19,7 +19,7 @@ from .account import Account, begin
 from .again import judge_again, judge_enrolment
 from .claims import Claim, Member, concerns_claims, order_key
 from .concluding import conclude, finish
-from .dates import plan_dates
+from .dates import replan_dates
 from .lots import ClaimKey
 from .merging import take_over
 from .standing import EVER, changed_memberships, changed_span, hull
@@ -144,7 +144,7 @@ def take_member(world: World, event: MemberChangedV1, event_id: str, trace: Trac
     member.attributes = dict(event.attributes)
     member.birthday = member.birthday or event.birthday
     member.changed = True
-    plan_dates(world, account, member, decision.effective_at)
+    replan_dates(world, account, member, decision.effective_at)
     finish(world, account, decision, trace)
     trigger = Trigger("enrolment", event.version, event_id, occurred_at, recorded_at, trace)
     if merged:

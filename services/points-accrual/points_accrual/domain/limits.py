@@ -11,6 +11,8 @@ from .amounts import apportion
 from .claims import Claim
 from .rulebook import Ceiling, Rulebook
 
+LIMITED = ("order", "activity")
+"""The kinds of claims that count against limits."""
 Room = Callable[[Ceiling, str], int]
 """What is left of a ceiling in a window beside what the claim itself has of it."""
 
@@ -27,9 +29,12 @@ class Limited:
 
 
 def limited(claim: Claim, book: Rulebook, wanted: Mapping[str, int], room: Room) -> Limited:
-    """Cut what rules give to what ceilings allow; rules under one ceiling are cut in proportion."""
+    """Cut what rules give to what ceilings allow; rules under one ceiling are cut in proportion.
+
+    Only orders and activities are limited: referrals, days and challenges come as often as the program says.
+    """
     result = Limited({rule_id: points for rule_id, points in wanted.items() if points}, {}, dict(pinned(claim)))
-    for ceiling in book.ceilings:
+    for ceiling in book.ceilings if claim.key.kind in LIMITED else ():
         scope = [rule_id for rule_id in result.granted if ceiling.covers(rule_id) and result.granted[rule_id]]
         if scope:
             _cut(result, ceiling, scope, claim, book, room)

@@ -4,6 +4,8 @@ Claims keep the member they were first given to; what they earn from now on is b
 over. Lots move as they are, so that a later refund still finds its own points. Challenges are counted anew over all.
 """
 
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -52,7 +54,9 @@ def take_over(world: World, loser: Account, survivor_id: UUID, trigger: Trigger)
     _tell(world, survivor, decision, trigger, "in", loser.member_id)
     for event in events:
         world.tell(event, trigger.trace)
-    judge_again(world, survivor, trigger, *EVER)
+    # Known by the merge: the survivor may have an enrolment of its own with that version.
+    again = replace(trigger, kind="merge", version=decision.sequence)
+    judge_again(world, survivor, again, *EVER)
 
 
 def leave(world: World, account: Account, survivor_id: UUID, decision: Decision) -> None:
@@ -68,10 +72,10 @@ def leave(world: World, account: Account, survivor_id: UUID, decision: Decision)
         post(account, "held", "transferred", account.held, at=at, program_version=version)
     if account.deficit:
         post(account, "transferred", "deficit", account.deficit, at=at, program_version=version)
-    account.lots, account.touched = {}, set()
+    account.lots, account.touched, account.household_id = {}, set(), None
     member = world.members[account.member_id]
     member.merged_into, member.next_date_at, member.changed = survivor_id, None, True
-    world.aliases[account.member_id] = survivor_id
+    world.merge(account.member_id, survivor_id)
     world.continuations[account.member_id] = None
     world.moved.add(account.member_id)
 
@@ -95,13 +99,26 @@ def _describe(world: World, account: Account) -> dict[str, Any]:
         "held": account.held,
         "deficit": account.deficit,
         "active_at": account.active_at.isoformat() if account.active_at else None,
+        "frozen": account.frozen,
+        "household_id": str(account.household_id) if account.household_id else None,
     }
+
+
+def _take_state(account: Account, taken: dict[str, Any]) -> None:
+    """What is true of one of them is true of both; who has no household takes the place that becomes free."""
+    if taken["active_at"] is not None:
+        active_at = datetime.fromisoformat(taken["active_at"])
+        account.active_at = max(active_at, account.active_at or active_at)
+    account.frozen |= taken.get("frozen", False)
+    if account.household_id is None and taken.get("household_id"):
+        account.household_id = UUID(taken["household_id"])
 
 
 def receive_all(world: World, account: Account, loser_id: UUID, decision: Decision) -> None:
     """Everything of another account, as it was pinned."""
     taken, at = decision.pinned["taken"], decision.effective_at
-    world.aliases[loser_id] = account.member_id
+    world.merge(loser_id, account.member_id)
+    _take_state(account, taken)
     version = 1
     for lot in _LOTS.validate_python(taken["lots"]):
         account.lots[lot.lot_id] = lot

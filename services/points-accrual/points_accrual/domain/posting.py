@@ -24,7 +24,9 @@ def settle(
     """Post the difference within the open decision. Rules that lose come before rules that gain, by their ids."""
     lots = {terms: account.lots[lot_id] for terms, lot_id in claim.lots.items()}
     for lot in lots.values():
-        lot.program_version = book.program.version
+        if lot.program_version != book.program.version:
+            lot.program_version = book.program.version
+            account.touched.add(lot.lot_id)
         if lot.state == "pending" and claim.key.kind == "order":
             # Points that are still pending follow what is known of the payment; what is active keeps its dates.
             date(account, lot, claim, book, at)

@@ -44,7 +44,7 @@ def _hand_out_all(
     others = [
         other
         for other in world.accounts.values()
-        if other.household_id == account.household_id
+        if (other.program_id, other.household_id) == (account.program_id, account.household_id)
         and other.member_id != account.member_id
         and not other.frozen
         and world.members[other.member_id].status == "member"

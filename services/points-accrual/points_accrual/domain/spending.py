@@ -29,7 +29,7 @@ from .giving import about, draw_code, give_back, issue, restore, returned
 from .rulebook import rulebook
 from .sharing import borrow
 from .terms import renew
-from .using import tell_returned
+from .using import settle_coupon, tell_returned
 from .world import Announcement, Trace, World
 
 Answer = dict[str, Any]
@@ -97,7 +97,7 @@ def redeem(world: World, account: Account, command: Redeem, key: str, trace: Tra
         coupon.code = draw_code(world, account, decision, reward, coupon_id)
         events.append(_spent(world, account, decision, coupon, PointsRedeemedV1))
         events.append(issue(world, account, decision, book, reward, coupon))
-    return _answer(world, account, decision, coupon, events, trace)
+    return _answer(world, account, decision, coupon, events, trace, handed_out=not command.hold)
 
 
 def capture(world: World, account: Account, command: Capture, key: str, trace: Trace) -> Answer:
@@ -124,7 +124,7 @@ def capture(world: World, account: Account, command: Capture, key: str, trace: T
         _spent(world, account, decision, coupon, PointsRedeemedV1),
         issue(world, account, decision, book, reward, coupon),
     ]
-    return _answer(world, account, decision, coupon, events, trace)
+    return _answer(world, account, decision, coupon, events, trace, handed_out=True)
 
 
 def release(world: World, account: Account, command: Release, key: str, trace: Trace) -> Answer:
@@ -224,11 +224,14 @@ def _spent(
 
 
 def _answer(
-    world: World, account: Account, decision: Decision, coupon: Coupon, events: list[Announcement], trace: Trace
-) -> Answer:
+    world: World, account: Account, decision: Decision, coupon: Coupon, events: list[Announcement], trace: Trace,
+    *, handed_out: bool = False,
+) -> Answer:  # fmt: skip
     finish(world, account, decision, trace)
     for event in events:
         world.tell(event, trace)
+    if handed_out:
+        settle_coupon(world, account, decision, coupon, trace)
     return describe(coupon) | {"balances": account.balances().model_dump()}
 
 

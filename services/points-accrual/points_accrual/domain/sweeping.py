@@ -14,7 +14,7 @@ from .calendar import days_later
 from .clawback import forgive
 from .commands import Lapse, RunOut, Sweep, WriteOff
 from .concluding import finish
-from .dates import pass_dates, plan_dates
+from .dates import pass_dates, replan_dates
 from .lots import ClaimKey, Lot
 from .spending import run_out
 from .world import Trace, Trigger, World
@@ -155,6 +155,6 @@ def write_off_at(world: World, account: Account) -> datetime | None:
 
 def _replan(world: World, account: Account, horizon: datetime) -> None:
     """A new version of the program may know other days, or other ages of debts."""
-    member, program = world.members[account.member_id], world.in_force(account.program_id)
+    member, program = world.members[account.member_id], world.in_force(account.program_id, horizon)
     if program is not None and member.dates_version != program.version:
-        plan_dates(world, account, member, min(member.next_date_at or horizon, horizon))
+        replan_dates(world, account, member, horizon)

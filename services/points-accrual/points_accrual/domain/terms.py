@@ -88,6 +88,8 @@ def renew(account: Account, book_of: Callable[[int], Rulebook], what: str, at: d
             continue
         if lot.activates_at is None or lot.expires_at is None or lot.expires_at <= at or lot.state == "pending":
             continue
+        if lot.activates_at > at:  # It lives from then on anyway; and points of another member keep their expiry.
+            continue
         later = expiry(lot.activates_at, rule, book.zone, at)
         if later is not None and later > lot.expires_at and (lot.remaining or lot.expired):
             lot.expires_at = later

@@ -14,6 +14,7 @@ from .announcing import announce_time, told
 from .claims import Claim
 from .coupons import Coupon
 from .giving import about, give_back, returned
+from .lots import ClaimKey
 from .money import is_gone, refunded_minor, refunded_share
 from .world import Announcement, Trace, World
 
@@ -51,6 +52,13 @@ def settle_coupons(world: World, program_id: str, decision: Decision, claim: Cla
         if _may_use(coupon, order):
             account = world.accounts[world.owner(coupon.member_id)]
             _settle(world, account, decision, claim, coupon, trace)
+
+
+def settle_coupon(world: World, account: Account, decision: Decision, coupon: Coupon, trace: Trace) -> None:
+    """A coupon that is handed out for an order which is known already is used at once."""
+    claim = world.claims.get((account.program_id, ClaimKey("order", coupon.order))) if coupon.order else None
+    if claim is not None and not world.replaying and _may_use(coupon, claim.facts):
+        _settle(world, account, decision, claim, coupon, trace)
 
 
 def _may_use(coupon: Coupon, order: OrderChangedV1) -> bool:

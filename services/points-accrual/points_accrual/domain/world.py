@@ -161,6 +161,11 @@ class World:
         """Whose account a member's claims are booked on."""
         return self.aliases.get(member_id, member_id)
 
+    def merge(self, loser_id: UUID, survivor_id: UUID) -> None:
+        """From now on the claims of one member, and of those merged into it before, are booked on another."""
+        for member_id in (loser_id, *(member for member, owner in self.aliases.items() if owner == loser_id)):
+            self.aliases[member_id] = survivor_id
+
     def book(self, program_id: str, version: int) -> Rulebook:
         """A version of a program, compiled."""
         program = self.programs.version(program_id, version)

@@ -13,7 +13,7 @@ from shared.transaction import Transaction
 
 from ..domain.claims import Claim, order_key
 from ..domain.concluding import use_key
-from ..domain.limits import window_of
+from ..domain.limits import LIMITED, window_of
 from ..domain.lots import ClaimKey
 from ..domain.rulebook import Ceiling, Rulebook, rulebook
 from ..domain.standing import Span
@@ -66,6 +66,17 @@ async def load_keys(tx: Transaction, world: World, keys: Iterable[tuple[str, str
     wanted = sorted(set(keys))
     if wanted:
         keep(world, await tx.connection.fetch(CLAIMS + _KEYS, *columns(wanted, 3)))
+
+
+async def load_order(tx: Transaction, world: World, claim_id: str) -> None:
+    """An order of the loaded accounts."""
+    rows = await tx.connection.fetch(
+        CLAIMS + "WHERE c.program_id = ANY($1::text[]) AND c.kind = 'order' AND c.claim_id = $2"
+        " AND c.member_id = ANY($3::uuid[])",
+        sorted({account.program_id for account in world.accounts.values()}), claim_id,
+        sorted({*world.accounts, *world.aliases}),
+    )  # fmt: skip
+    keep(world, rows)
 
 
 async def load_spans(tx: Transaction, world: World, spans: Mapping[UUID, Span]) -> None:
@@ -164,7 +175,7 @@ async def load_claim_uses(
     """What was counted against every limit that the loaded claims, and those of these events, can touch."""
     keys: set[UseKey] = set()
     for (program_id, _), claim in world.claims.items():
-        if claim.key.kind in ("order", "activity"):
+        if claim.key.kind in LIMITED:
             keys |= _uses_of(world, program_id, claim)
     for event in events:
         claim = Claim(

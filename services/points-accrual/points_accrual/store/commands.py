@@ -28,6 +28,8 @@ class Need:
     debit: int = 0
     """So many points may leave the first of them."""
     coupon_id: UUID | None = None
+    order: str | None = None
+    """The order (`source:order_id`) that a coupon is handed out for."""
     all_lots: bool = False
     counts: bool = False
     """What counts for challenges."""
@@ -62,7 +64,7 @@ async def load_for(tx: Transaction, programs: ProgramBook, need: Need) -> World:
            )
            SELECT member_id FROM own
            UNION SELECT o.member_id FROM own JOIN accounts a USING (member_id)
-                 JOIN accounts o ON o.household_id = a.household_id""",
+                 JOIN accounts o ON o.household_id = a.household_id AND o.program_id = a.program_id""",
         list(need.members),
     )
     members = {row["member_id"] for row in together}
@@ -70,6 +72,8 @@ async def load_for(tx: Transaction, programs: ProgramBook, need: Need) -> World:
     await claims.load_merged(tx, world)
     if need.coupon_id is not None:
         await coupons.load_one(tx, world, need.coupon_id)
+    if need.order is not None:
+        await claims.load_order(tx, world, need.order)
     if need.counts:
         await claims.load_counted(tx, world, world.accounts)
         await claims.load_kinds(tx, world, world.accounts, ("import",))
@@ -88,10 +92,18 @@ def _of_survivor(world: World, key: UseKey) -> UseKey:
 
 
 async def find_command(tx: Transaction, member_id: UUID, key: str) -> tuple[str, Any, Any] | None:
-    """The kind, body and answer that this idempotency key was first used with. The account must be locked."""
+    """The kind, body and answer that this idempotency key was first used with, for the member or for who took it over
+    since. The account must be locked.
+    """
     row = await tx.connection.fetchrow(
-        "SELECT kind, body, answer FROM commands WHERE member_id = $1 AND idempotency_key = $2", member_id, key
-    )
+        """WITH RECURSIVE own AS (
+               SELECT $1::uuid AS member_id
+               UNION SELECT m.merged_into FROM own JOIN members m USING (member_id) WHERE m.merged_into IS NOT NULL
+           )
+           SELECT kind, body, answer FROM own JOIN commands USING (member_id) WHERE idempotency_key = $2
+           ORDER BY done_at LIMIT 1""",
+        member_id, key,
+    )  # fmt: skip
     return (row["kind"], orjson.loads(row["body"]), orjson.loads(row["answer"])) if row else None
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from contracts.orders import OrderChangedV1
-from shared.transaction import Transaction
+from shared.transaction import Retry, Transaction
 
 from ..domain.catalogue import limit_key
 from ..domain.claims import order_key
@@ -78,7 +78,9 @@ async def owners(connection: asyncpg.Connection, orders: Sequence[OrderChangedV1
 async def load_for_orders(
     tx: Transaction, world: World, codes: Iterable[tuple[str, str]], orders: Iterable[tuple[str, str]]
 ) -> None:
-    """Coupons by their codes and by the orders that they belong to; their owners must be locked."""
+    """Coupons by their codes and by the orders that they belong to. Raises `Retry` when the owner of one is not locked:
+    it was made since the owners were asked for.
+    """
     rows = await tx.connection.fetch(
         "SELECT c.* FROM coupons c JOIN unnest($1::text[], $2::text[]) AS k (program_id, order_id)"
         " USING (program_id, order_id)"
@@ -86,6 +88,8 @@ async def load_for_orders(
         " ON (c.program_id, upper(c.code)) = (k.p, k.code)",
         *columns(orders, 2), *columns(codes, 2),
     )  # fmt: skip
+    if any(world.owner(row["member_id"]) not in world.accounts for row in rows):
+        raise Retry("a coupon of an order was made meanwhile")
     _keep(world, rows)
 
 
@@ -131,23 +135,31 @@ def _keep(world: World, rows: Iterable[asyncpg.Record]) -> None:
 
 
 async def prepare_codes(tx: Transaction, world: World, wanted: Iterable[tuple[str, str]] | None = None) -> None:
-    """Let the world draw codes: `wanted` names programs and rewards, else those that challenges give."""
+    """Let the world draw codes: `wanted` names programs and rewards, else those that challenges give.
+
+    A pool that seems empty only since others hold its codes is asked again: drawing raises `Retry`.
+    """
     names = set(wanted) if wanted is not None else _given(world)
+    ahead = _AHEAD if wanted is None else 1
     pools: dict[tuple[str, str], list[str]] = {}
+    more_elsewhere = set()
     for program_id, reward_id in sorted(names):
-        pools[program_id, reward_id] = [
-            row["code"] for row in await tx.connection.fetch(
-                "SELECT code FROM coupon_codes WHERE program_id = $1 AND reward_id = $2 AND NOT drawn"
-                " ORDER BY code LIMIT $3 FOR UPDATE SKIP LOCKED",
-                program_id, reward_id, _AHEAD if wanted is None else 1,
-            )
-        ]  # fmt: skip
+        rows = await tx.connection.fetch(
+            "SELECT code FROM coupon_codes WHERE program_id = $1 AND reward_id = $2 AND NOT drawn"
+            " ORDER BY code LIMIT $3 FOR UPDATE SKIP LOCKED",
+            program_id, reward_id, ahead,
+        )  # fmt: skip
+        pools[program_id, reward_id] = [row["code"] for row in rows]
+        if len(rows) < ahead and await pool_left(tx.connection, program_id, reward_id) > len(rows):
+            more_elsewhere.add((program_id, reward_id))
     drawn = world.drawn  # not the world itself: it holds this function, and the two would wait for the collector
 
     def draw(program_id: str, reward_id: str) -> str | None:
         if (program_id, reward_id) not in pools:
             return generated_code()
         pool = pools[program_id, reward_id]
+        if not pool and (program_id, reward_id) in more_elsewhere:
+            raise Retry(f"the codes that are left for {reward_id} are held by another transaction")
         if not pool:
             return None
         code = pool.pop(0)

@@ -17,7 +17,7 @@ from ..domain.standing import EVER, Span, changed_memberships, changed_span, hul
 from ..domain.using import codes_of
 from ..domain.world import SKEW_MAX, UseKey, World
 from . import claims, coupons
-from .locking import load_uses, lock
+from .locking import load_uses, lock, move
 from .lots import load_all_lots, load_lots
 
 Parties = dict[UUID, tuple[str, int] | None]
@@ -39,9 +39,10 @@ async def load(tx: Transaction, programs: ProgramBook, batch: Sequence[Message])
     for member_id in owners:
         parties.setdefault(member_id, None)
     await lock(tx, world, parties)
+    await move(tx, world, {message.data.member_id: message.partition for message in batch})  # type: ignore[attr-defined]
     await claims.load_merged(tx, world)
     await _load_claims(tx, world, batch, told, mergers)
-    if owners:
+    if orders:
         codes = {(order.program_id, code) for order in orders for code in codes_of(order)}
         keys = {(order.program_id, claims.key_of(order).id) for order in orders}
         await coupons.load_for_orders(tx, world, codes, keys)

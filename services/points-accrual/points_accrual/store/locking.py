@@ -1,21 +1,18 @@
 """Accounts and what all share, locked in one order: accounts by member, then uses by name."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
 import asyncpg
 
 from shared.transaction import Retry, Transaction
 
+from ..domain.claims import Member
 from ..domain.world import UseKey, World
 from .rows import columns, to_account, to_continuation, to_member
 
-_ACCOUNTS = """
-    SELECT a.*, m.status, m.enrolled_at, m.version, m.merged_into, m.attributes, m.birthday, m.intervals,
-           m.memberships, m.standing_version, m.segments, m.segments_version, m.dates_version, m.next_date_at,
-           m.continuation
-    FROM accounts a LEFT JOIN members m USING (member_id)
-    WHERE a.member_id = ANY($1::uuid[]) ORDER BY a.member_id FOR UPDATE OF a"""
+_ACCOUNTS = "SELECT * FROM accounts WHERE member_id = ANY($1::uuid[]) ORDER BY member_id FOR UPDATE"
+_MEMBERS = "SELECT * FROM members WHERE member_id = ANY($1::uuid[])"
 
 
 async def lock(tx: Transaction, world: World, parties: Mapping[UUID, tuple[str, int] | None]) -> None:
@@ -35,10 +32,10 @@ async def lock(tx: Transaction, world: World, parties: Mapping[UUID, tuple[str, 
             *columns(new, 3),
         )
         rows += await tx.connection.fetch(_ACCOUNTS, [row[0] for row in new])
-    _keep(world, rows)
+    await _keep(tx, world, rows)
     while missing := sorted(set(world.aliases.values()) - world.accounts.keys()):
         try:
-            _keep(world, await tx.connection.fetch(_ACCOUNTS + " NOWAIT", missing))
+            await _keep(tx, world, await tx.connection.fetch(_ACCOUNTS + " NOWAIT", missing))
         except asyncpg.LockNotAvailableError as error:
             raise Retry(f"accounts that others were merged into are in use: {missing}") from error
     for member_id in world.aliases:
@@ -46,10 +43,31 @@ async def lock(tx: Transaction, world: World, parties: Mapping[UUID, tuple[str, 
     tx.mark_locked(world.accounts)
 
 
-def _keep(world: World, rows: Iterable[asyncpg.Record]) -> None:
+async def move(tx: Transaction, world: World, partitions: Mapping[UUID, int]) -> None:
+    """Accounts are swept where their member's events are read. A survivor that was first heard of by a merge was put
+    where those of the other are.
+    """
+    moved = {key: number for key, number in partitions.items() if world.accounts[key].partition != number}
+    for table in ("accounts", "lots", "coupons") if moved else ():
+        await tx.connection.execute(
+            f"UPDATE {table} t SET partition = r.number FROM unnest($1::uuid[], $2::int[]) AS r (member_id, number)"
+            " WHERE t.member_id = r.member_id",
+            list(moved), list(moved.values()),
+        )  # fmt: skip
+    for member_id, number in moved.items():
+        world.accounts[member_id].partition = number
+
+
+async def _keep(tx: Transaction, world: World, rows: Sequence[asyncpg.Record]) -> None:
+    """Members are read when their accounts are locked: of what is joined to a row that was waited for, PostgreSQL gives
+    what it was before the wait.
+    """
     for row in rows:
+        world.accounts[row["member_id"]] = to_account(row)
+        world.members[row["member_id"]] = Member(row["member_id"])
+        world.continuations[row["member_id"]] = None
+    for row in await tx.connection.fetch(_MEMBERS, [row["member_id"] for row in rows]):
         member_id = row["member_id"]
-        world.accounts[member_id] = to_account(row)
         world.members[member_id] = to_member(row)
         world.continuations[member_id] = to_continuation(row["continuation"])
         if row["merged_into"] is not None:

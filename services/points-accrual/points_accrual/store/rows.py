@@ -57,17 +57,16 @@ def to_account(row: asyncpg.Record) -> Account:
 
 def to_member(row: asyncpg.Record) -> Member:
     """What is known of a member; the columns are null when nothing is."""
-    member = Member(row["member_id"])
-    if row["status"] is not None:
-        member.status, member.enrolled_at, member.version = row["status"], row["enrolled_at"], row["version"]
-        member.merged_into = row["merged_into"]
-        member.attributes, member.birthday = orjson.loads(row["attributes"]), row["birthday"]
-        member.intervals = _INTERVALS.validate_json(row["intervals"]) if row["intervals"] != "[]" else ()
-        member.memberships = _MEMBERSHIPS.validate_json(row["memberships"]) if row["memberships"] != "[]" else ()
-        member.standing_version = row["standing_version"]
-        member.segments, member.segments_version = frozenset(row["segments"]), row["segments_version"]
-        member.dates_version, member.next_date_at = row["dates_version"], row["next_date_at"]
-    return member
+    if row["status"] is None:
+        return Member(row["member_id"])
+    return Member(
+        row["member_id"], row["status"], row["enrolled_at"], row["version"], row["merged_into"],
+        orjson.loads(row["attributes"]), row["birthday"],
+        _INTERVALS.validate_json(row["intervals"]) if row["intervals"] != "[]" else (),
+        _MEMBERSHIPS.validate_json(row["memberships"]) if row["memberships"] != "[]" else (),
+        row["standing_version"], frozenset(row["segments"]), row["segments_version"], row["dates_version"],
+        row["next_date_at"],
+    )  # fmt: skip
 
 
 def to_claim(row: asyncpg.Record) -> Claim:

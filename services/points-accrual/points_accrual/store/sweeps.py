@@ -7,6 +7,7 @@ from contracts.program import Program, ProgramBook
 from shared.transaction import Transaction
 
 from ..domain.rulebook import rulebook
+from ..domain.sweeping import write_off_at
 from ..domain.world import SKEW_MAX, Place, Unread, World
 from . import claims, coupons
 from .locking import load_uses, lock
@@ -20,41 +21,51 @@ async def load_due(tx: Transaction, programs: ProgramBook, partition: int, horiz
     """Members with points, coupons, days or debts that are due, and those whose days a new version has changed."""
     world = World(programs, tx.now)
     rows = await tx.connection.fetch(
-        """(SELECT member_id, false AS whole FROM lots WHERE partition = $1 AND due_at <= $2
-            ORDER BY due_at LIMIT $3)
-           UNION (SELECT member_id, true FROM coupons WHERE partition = $1 AND due_at <= $2 ORDER BY due_at LIMIT $3)
-           UNION (SELECT member_id, true FROM accounts WHERE partition = $1 AND due_at <= $2
-                  ORDER BY due_at LIMIT $3)""",
+        """(SELECT member_id FROM lots WHERE partition = $1 AND due_at <= $2 ORDER BY due_at LIMIT $3)
+           UNION (SELECT member_id FROM coupons WHERE partition = $1 AND due_at <= $2 ORDER BY due_at LIMIT $3)
+           UNION (SELECT member_id FROM accounts WHERE partition = $1 AND due_at <= $2 ORDER BY due_at LIMIT $3)""",
         partition, horizon, MEMBERS_MAX,
     )  # fmt: skip
-    whole = {row["member_id"] for row in rows if row["whole"]}
-    planned = await _to_plan(tx, programs, partition)
+    planned = await _to_plan(tx, programs, partition, horizon)
     members = sorted({row["member_id"] for row in rows} | planned)[:MEMBERS_MAX]
     await lock(tx, world, dict.fromkeys(members))
     await claims.load_merged(tx, world)
-    if whole & set(members):
-        await coupons.load_due(tx, world, whole & set(members), horizon)
-        await claims.load_kinds(tx, world, whole & set(members), ("date",))
-        await load_all_lots(tx, world, whole & set(members))
+    whole = await _not_lots_alone(tx, members, horizon)
+    owed = {key: write_off_at(world, account) for key, account in world.accounts.items()}
+    whole |= {key for key, at in owed.items() if at is not None and at <= horizon}
+    if whole:
+        await coupons.load_due(tx, world, whole, horizon)
+        await claims.load_kinds(tx, world, whole, ("date",))
+        await load_all_lots(tx, world, whole)
         await load_uses(tx, world, coupons.limits(world))
     await load_lots(tx, world, horizon)
     await _load_lapsing(tx, world, horizon)
     return world
 
 
-async def _to_plan(tx: Transaction, programs: ProgramBook, partition: int) -> set[UUID]:
-    """Members whose next day was found by an older version; only where some version knows such days."""
+async def _not_lots_alone(tx: Transaction, members: list[UUID], horizon: datetime) -> set[UUID]:
+    """For whom more than points is due: coupons, a day, a debt. These may touch any of their lots."""
+    rows = await tx.connection.fetch(
+        """SELECT member_id FROM coupons WHERE member_id = ANY($1::uuid[]) AND due_at <= $2
+           UNION SELECT member_id FROM accounts WHERE member_id = ANY($1::uuid[]) AND due_at <= $2""",
+        members, horizon,
+    )  # fmt: skip
+    return {row["member_id"] for row in rows}
+
+
+async def _to_plan(tx: Transaction, programs: ProgramBook, partition: int, horizon: datetime) -> set[UUID]:
+    """Members whose next day, and the end of whose debts, was found by an older version; only where some knows such."""
     versions: dict[str, Program] = {}
     for event in programs:
-        program = programs.in_force(event.program_id, tx.now)
-        if program is not None and rulebook(event.document).dates:
+        program = programs.in_force(event.program_id, horizon)
+        if program is not None and (rulebook(event.document).dates or event.document.earning.write_off_days):
             versions[event.program_id] = program
     if not versions:
         return set()
     named = [(program_id, program.version) for program_id, program in versions.items()]
     rows = await tx.connection.fetch(
         """SELECT a.member_id FROM unnest($2::text[], $3::int[]) AS p (program_id, version)
-           JOIN members m ON m.status = 'member' AND m.dates_version < p.version
+           JOIN members m ON m.status = 'member' AND m.merged_into IS NULL AND m.dates_version < p.version
            JOIN accounts a ON a.member_id = m.member_id AND a.program_id = p.program_id AND a.partition = $1
            LIMIT $4""",
         partition, *columns(named, 2), MEMBERS_MAX,

@@ -1,0 +1,90 @@
+"""What members bring along: into an account that takes over theirs, into a hold, into the lots of others."""
+
+from datetime import datetime
+from uuid import UUID
+
+import pytest
+
+from contracts.members import MemberChangedV1
+from points_accrual.domain import adjusting, sharing, spending
+from points_accrual.domain.commands import Freeze, Join, Redeem, Release, Send
+from tests.unit.points_accrual.programs import CAT
+from tests.unit.points_accrual.samples import (
+    ANN,
+    BOB,
+    DAY,
+    T0,
+    Ledger,
+    back,
+    enrolled,
+    order,
+    program,
+    spend,
+)
+
+HOME = UUID(int=7)
+
+
+def merge(loser: UUID, survivor: UUID, at: datetime) -> MemberChangedV1:
+    event = enrolled(T0, version=2, member_id=loser, recorded=at)
+    return event.model_copy(update={"merged_into": survivor})
+
+
+def test_what_is_true_of_the_one_is_true_of_both() -> None:
+    ledger = Ledger(program(expiry={"inactive_months": 6}, pending_days=0)).send(enrolled(), enrolled(member_id=CAT))
+    ledger.do(sharing.join, CAT, Join(household_id=HOME), T0 + DAY)
+    ledger.do(adjusting.freeze, CAT, Freeze(actor="x", reason="fraud"), T0 + DAY)
+    ledger.send(order(member_id=CAT, placed_at=T0 + 100 * DAY, recorded_at=T0 + 100 * DAY))
+    ledger.send(merge(CAT, ANN, T0 + 101 * DAY))
+    account, other = ledger.account(), ledger.world.accounts[CAT]
+    assert (account.active_at, account.frozen, account.household_id) == (T0 + 100 * DAY, True, HOME)
+    assert other.household_id is None
+
+
+def test_who_has_a_household_stays_in_it() -> None:
+    ledger = Ledger().send(enrolled(), enrolled(member_id=CAT))
+    for member_id, household_id in ((ANN, HOME), (CAT, UUID(int=8))):
+        ledger.do(sharing.join, member_id, Join(household_id=household_id), T0 + DAY)
+    ledger.send(merge(CAT, ANN, T0 + 2 * DAY))
+    assert ledger.account().household_id == HOME
+
+
+@pytest.mark.parametrize("released", [False, True])
+def test_what_should_never_have_been_active_is_not_kept_by_a_hold(released: bool) -> None:
+    """Points that were held when their order turned out to be void are taken from others, as if it had been known."""
+    ledger = Ledger(program(spend(), clawback="only_pending")).send(enrolled())
+    ledger.send(order(order_id="1"), order(order_id="2", placed_at=T0 + DAY)).sweep(T0 + 20 * DAY)
+    held = ledger.do(spending.redeem, ANN, Redeem(reward_id="ten-off", hold=True), T0 + 20 * DAY)
+    ledger.send(order(order_id="1", revision=2, payment="voided", recorded_at=T0 + 20 * DAY))
+    assert ledger.buckets() == (0, 0, 0)
+    if released:
+        ledger.do(spending.release, ANN, Release(coupon_id=held["coupon_id"]), T0 + 20 * DAY)
+        assert ledger.buckets() == (0, 100, 0)
+
+
+def test_points_of_another_keep_their_expiry_when_an_older_order_is_judged_again() -> None:
+    document = program(pending_days=0, expiry={"inactive_months": 6}, rest={"transfers": {}})
+    ledger = Ledger(document).send(enrolled(), enrolled(member_id=BOB), order(order_id="1"))
+    older = order(member_id=BOB, order_id="2", placed_at=T0 + 10 * DAY)
+    ledger.send(older)
+    ledger.give(ANN, Send(to_member_id=BOB, points=50), T0 + 170 * DAY)
+    (gift,) = (lot for lot in ledger.account(BOB).lots.values() if lot.claim.kind == "transfer")
+    before, at = gift.expires_at, T0 + 175 * DAY
+    refunds = (back("r", at, {"1": 100}),)
+    ledger.send(
+        order(
+            member_id=BOB, order_id="2", placed_at=T0 + 10 * DAY, revision=2, updated_at=at, recorded_at=at,
+            refunds=refunds,
+        )
+    )  # fmt: skip
+    assert gift.expires_at == before
+
+
+def test_a_lot_that_another_version_judges_is_written() -> None:
+    ledger = Ledger(program(pending_days=0), program(pending_days=0, version=2, effective_from=T0 + 2 * DAY))
+    ledger.send(enrolled(), order(placed_at=T0 + DAY))
+    account = ledger.account()
+    (lot,) = account.lots.values()
+    account.touched.clear()
+    ledger.send(order(placed_at=T0 + 3 * DAY, paid_at=T0 + DAY, revision=2))
+    assert (lot.program_version, account.touched) == (2, {lot.lot_id})
