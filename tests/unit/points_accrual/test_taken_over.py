@@ -17,6 +17,7 @@ from tests.unit.points_accrual.samples import (
     Ledger,
     back,
     enrolled,
+    line,
     order,
     program,
     spend,
@@ -60,6 +61,23 @@ def test_what_should_never_have_been_active_is_not_kept_by_a_hold(released: bool
     if released:
         ledger.do(spending.release, ANN, Release(coupon_id=held["coupon_id"]), T0 + 20 * DAY)
         assert ledger.buckets() == (0, 100, 0)
+
+
+def test_what_a_hold_reserves_is_taken_once_however_an_order_comes_back() -> None:
+    """Spent and held, both out of the order that came back: the hold stands for its own points alone."""
+    ends = []
+    for parts in ((20000,), (10000, 10000)):
+        ledger = Ledger(program(spend(), clawback="only_pending")).send(enrolled())
+        ledger.send(order(line("1", 20000), order_id="1"), order(line("1", 20000), order_id="2", placed_at=T0 + DAY))
+        ledger.sweep(T0 + 20 * DAY)
+        for hold in (False, True):
+            ledger.do(spending.redeem, ANN, Redeem(reward_id="ten-off", hold=hold), T0 + 20 * DAY)
+        refunds = tuple(back(str(place), T0 + 5 * DAY, {"1": part}) for place, part in enumerate(parts))
+        for count in range(1, len(parts) + 1):
+            known = {"revision": 1 + count, "refunds": refunds[:count], "recorded_at": T0 + 21 * DAY}
+            ledger.send(order(line("1", 20000), order_id="1", **known))
+        ends.append((ledger.buckets(), ledger.account().held))
+    assert ends == [((0, 100, 0), 100)] * 2
 
 
 def test_points_of_another_keep_their_expiry_when_an_older_order_is_judged_again() -> None:

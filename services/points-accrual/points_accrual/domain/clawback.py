@@ -79,7 +79,7 @@ def lower_by(
         lot.expired -= expired
         _taken(lot, Taking("expired", expired))
         points -= expired
-    others = min(points, account.active, _from_others(account, policy, in_time - own - expired))
+    others = min(points, account.active, _from_others(account, lot, policy, in_time - own - expired))
     if others:
         version = lot.program_version
         uses = debit_active(
@@ -88,28 +88,35 @@ def lower_by(
         for lot_id, used in uses:
             _taken(lot, Taking("active", used, lot_id))
         points -= others
-    for kind, part in _rest(account, points, policy, max(0, in_time - own - expired - others)):
+    for kind, part in _rest(account, lot, points, policy, max(0, in_time - own - expired - others)):
         _post(account, lot, "waived" if kind == "waived" else "deficit", "clawed_back", part, rule_id, at)
         _taken(lot, Taking(kind, part))
 
 
-def _from_others(account: Account, policy: Policy, in_time: int) -> int:
+def _from_others(account: Account, lot: Lot, policy: Policy, in_time: int) -> int:
     """How many points may be taken from lots of other claims. Where only pending points are, those that were spendable
     by mistake alone: a hold reserves them, and would have reserved others.
     """
     if policy == "only_pending":
-        return max(0, min(in_time, account.held - account.deficit))
+        return max(0, min(in_time, _reserved(account, lot)))
     return 0 if policy == "own" else account.active
 
 
+def _reserved(account: Account, lot: Lot) -> int:
+    """What a hold keeps from being taken, and neither a debt nor other points stand for yet."""
+    elsewhere = sum(item.points for item in lot.takings if item.kind == "active" and item.lot_id != lot.lot_id)
+    return max(0, account.held - account.deficit - elsewhere)
+
+
 def _rest(
-    account: Account, points: int, policy: Policy, in_time: int
+    account: Account, lot: Lot, points: int, policy: Policy, in_time: int
 ) -> list[tuple[Literal["deficit", "held", "waived"], int]]:
     """What is not there is owed, or waived. What reserved points could pay is owed until the hold ends."""
     if policy == "unlimited":
         return [("deficit", points)] if points else []
     may = {"within_balance": points, "only_pending": min(points, in_time)}.get(policy, 0)
-    reserved = min(may, max(0, account.held - account.deficit))
+    free = _reserved(account, lot) if policy == "only_pending" else max(0, account.held - account.deficit)
+    reserved = min(may, free)
     parts: list[tuple[Literal["deficit", "held", "waived"], int]] = [("held", reserved), ("waived", points - reserved)]
     return [(kind, part) for kind, part in parts if part]
 

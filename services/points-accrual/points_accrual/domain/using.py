@@ -57,7 +57,9 @@ def settle_coupons(world: World, program_id: str, decision: Decision, claim: Cla
 def settle_coupon(world: World, account: Account, decision: Decision, coupon: Coupon, trace: Trace) -> None:
     """A coupon that is handed out for an order which is known already is used at once."""
     claim = world.claims.get((account.program_id, ClaimKey("order", coupon.order))) if coupon.order else None
-    if claim is not None and not world.replaying and _may_use(coupon, claim.facts):
+    if claim is None or world.replaying or world.owner(claim.member_id) != account.member_id:
+        return  # Another member's order uses it when it is told next: it is not locked.
+    if _may_use(coupon, claim.facts):
         _settle(world, account, decision, claim, coupon, trace)
 
 

@@ -97,11 +97,12 @@ async def find_command(tx: Transaction, member_id: UUID, key: str) -> tuple[str,
     """
     row = await tx.connection.fetchrow(
         """WITH RECURSIVE own AS (
-               SELECT $1::uuid AS member_id
-               UNION SELECT m.merged_into FROM own JOIN members m USING (member_id) WHERE m.merged_into IS NOT NULL
+               SELECT $1::uuid AS member_id, 0 AS merges
+               UNION SELECT m.merged_into, merges + 1 FROM own JOIN members m USING (member_id)
+                     WHERE m.merged_into IS NOT NULL AND merges < 100
            )
            SELECT kind, body, answer FROM own JOIN commands USING (member_id) WHERE idempotency_key = $2
-           ORDER BY done_at LIMIT 1""",
+           ORDER BY merges LIMIT 1""",
         member_id, key,
     )  # fmt: skip
     return (row["kind"], orjson.loads(row["body"]), orjson.loads(row["answer"])) if row else None

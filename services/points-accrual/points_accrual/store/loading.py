@@ -39,7 +39,8 @@ async def load(tx: Transaction, programs: ProgramBook, batch: Sequence[Message])
     for member_id in owners:
         parties.setdefault(member_id, None)
     await lock(tx, world, parties)
-    await move(tx, world, {message.data.member_id: message.partition for message in batch})  # type: ignore[attr-defined]
+    # A dry run's event comes from no topic.
+    await move(tx, world, {item.data.member_id: item.partition for item in batch if item.topic})  # type: ignore[attr-defined]
     await claims.load_merged(tx, world)
     await _load_claims(tx, world, batch, told, mergers)
     if orders:

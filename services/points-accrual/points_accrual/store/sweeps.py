@@ -30,7 +30,7 @@ async def load_due(tx: Transaction, programs: ProgramBook, partition: int, horiz
     members = sorted({row["member_id"] for row in rows} | planned)[:MEMBERS_MAX]
     await lock(tx, world, dict.fromkeys(members))
     await claims.load_merged(tx, world)
-    whole = await _not_lots_alone(tx, members, horizon)
+    whole = await _not_lots_alone(tx, sorted(world.accounts), horizon)
     owed = {key: write_off_at(world, account) for key, account in world.accounts.items()}
     whole |= {key for key, at in owed.items() if at is not None and at <= horizon}
     if whole:
