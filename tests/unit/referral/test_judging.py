@@ -26,6 +26,7 @@ from tests.unit.referral.samples import (
     ADVOCATE,
     CODES,
     FRIEND,
+    HOUR,
     MINIMUM,
     OTHER,
     T0,
@@ -150,6 +151,14 @@ def test_own_code_and_own_other_address() -> None:
     tell(world, profile(FRIEND, email="e1"))
     assert tell(world, order(FRIEND, "1", code=CODE)) == both("confirmed", "1")
     assert tell(world, profile(ADVOCATE, version=2, email="e1")) == both("reversed", "self_email")
+
+
+def test_who_bought_before_there_were_referrals_was_not_brought() -> None:
+    began = program(version=2, effective_from=T0 - HOUR)
+    world = new_world(book(program(referral=False), began))
+    tell(world, profile(ADVOCATE), order(FRIEND, "1", at=-3), order(OTHER, "1", at=-3, payment="refunded"))
+    told = tell(world, order(FRIEND, "2", at=2, code=CODE), order(OTHER, "2", at=2, code=CODE))
+    assert told == [("rejected", "friend", "not_first_order"), *both("confirmed", "2")]
 
 
 def test_who_bought_before_was_not_brought() -> None:

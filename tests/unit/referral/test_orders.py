@@ -1,8 +1,10 @@
 """What an order counts for, and which codes it carried."""
 
+from typing import Literal
+
 import pytest
 
-from contracts.orders import OrderChangedV1, Refund, RefundLine
+from contracts.orders import Dispute, OrderChangedV1, Refund, RefundLine
 from referral.domain.codes import candidates, normalised
 from referral.domain.orders import flaw, net_minor, read_order
 from tests.unit.referral.samples import FRIEND, MINIMUM, T0, amount, order, program, refund
@@ -53,6 +55,33 @@ def test_net_minor() -> None:
     # Money given back beyond lines, and a line taken off without giving money back.
     assert refunded(Refund(refund_id="a", occurred_at=T0, adjustment=amount(300))) == 7700
     assert refunded(Refund(refund_id="a", occurred_at=T0, lines=(line,), adjustment=amount(-2000))) == 8000
+
+
+def test_what_was_paid_back_is_the_last_word() -> None:
+    line = RefundLine(line_id="1", quantity=1)
+    assert refunded(Refund(refund_id="a", occurred_at=T0, paid=amount(8000))) == 0
+    assert refunded(Refund(refund_id="a", occurred_at=T0, lines=(line,), paid=amount(1000))) == 7000
+    assert refunded(Refund(refund_id="a", occurred_at=T0, shipping=amount(700), paid=amount(700))) == 8000
+    assert refunded(Refund(refund_id="a", occurred_at=T0, paid=amount(4000), goodwill=True)) == 8000
+
+
+@pytest.mark.parametrize(
+    ("outcome", "policy", "left"),
+    [
+        ("open", "when_opened", 3000),
+        ("open", "when_lost", 8000),
+        ("lost", "when_lost", 3000),
+        ("won", "when_opened", 8000),
+    ],
+)
+def test_what_a_buyer_contested_came_back(
+    outcome: Literal["open", "lost", "won"], policy: Literal["when_opened", "when_lost"], left: int
+) -> None:
+    dispute = Dispute(dispute_id="d", opened_at=T0, amount=amount(5000), outcome=outcome)
+    event = order(FRIEND, "1", minor=8000).model_copy(update={"disputes": (dispute,)})
+    assert net_minor(event, policy) == left
+    whole = event.model_copy(update={"disputes": (dispute.model_copy(update={"amount": None}),)})
+    assert net_minor(whole, policy) == (0 if left == 3000 else left)
 
 
 @pytest.mark.parametrize(

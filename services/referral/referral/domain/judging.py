@@ -7,7 +7,7 @@ from contracts.program import ProgramBook
 from contracts.referrals import ReferralConfirmedV1, ReferralEvent, ReferralRejectedV1, ReferralReversedV1
 
 from .members import Member, Referral, ReferralKey, Verdict
-from .orders import Flaw, Order, flaw
+from .orders import Flaw, Order, bought_before, flaw
 
 SelfReason = Literal["self_email", "self_fingerprint"]
 RejectReason = Literal[SelfReason, "not_first_order", "already_referred"]
@@ -32,19 +32,21 @@ def judge(
 ) -> Mapping[ReferralKey, Verdict]:
     """The verdict on each order of the friend that carries somebody's code.
 
-    Only the first order that counts can qualify, whether it carries a code or not: who bought before was not brought.
+    Only the first order that counts can qualify, whether it carries a code or not: who bought before was not brought,
+    also before the program had referrals.
     `owner` knows whose a code is; of several codes on one order the first that is somebody's is taken.
     """
     verdicts: dict[ReferralKey, Verdict] = {}
     later: RejectReason | None = None
     for order in sorted(friend.orders.values(), key=lambda order: order.place):
-        wrong = flaw(order, programs.in_force(friend.program_id, order.placed_at))
+        program = programs.in_force(friend.program_id, order.placed_at)
+        wrong = flaw(order, program)
         advocate = next((member for code in order.codes if (member := owner(code)) is not None), None)
         verdict = None
         if advocate is not None:
             verdict = _verdict(wrong, same_person(friend, order, advocate) or later)
             verdicts[ReferralKey(order.key, advocate.member_id)] = verdict
-        if wrong is None and later is None:
+        if later is None and (wrong is None or bought_before(order, program)):
             later = "already_referred" if verdict == CONFIRMED else "not_first_order"
     return verdicts
 

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from contracts.orders import OrderChangedV1, OrderLine, RefundLine
+from contracts.orders import OrderChangedV1, OrderLine, Refund, RefundLine
 from contracts.program import Program
 
 from .codes import candidates
 
 Flaw = Literal["not_counted", "unpaid", "cancelled", "refunded", "below_minimum"]
 Payment = Literal["unpaid", "paid", "refunded", "voided"]
+Disputes = Literal["when_opened", "when_lost"]
 OrderKey = tuple[str, str]
 
 _PAYMENTS: dict[str, Payment] = {
@@ -53,8 +54,10 @@ class Order:
         return self.placed_at, self.source, self.order_id
 
 
-def read_order(event: OrderChangedV1, attribute: str | None) -> Order:
-    """The order as far as referrals need it. `attribute` names the cart attribute that may carry a code."""
+def read_order(event: OrderChangedV1, attribute: str | None, disputes: Disputes = "when_opened") -> Order:
+    """The order as far as referrals need it. `attribute` names the cart attribute that may carry a code; `disputes`
+    says when contested money counts as given back.
+    """
     texts = [*event.discount_codes, event.attributes.get(attribute, "") if attribute else ""]
     return Order(
         source=event.source,
@@ -65,7 +68,7 @@ def read_order(event: OrderChangedV1, attribute: str | None) -> Order:
         cancelled=event.cancelled_at is not None,
         test=event.test,
         currency=event.currency,
-        net_minor=net_minor(event),
+        net_minor=net_minor(event, disputes),
         codes=candidates(texts),
         email=event.fingerprints.email,
         address=event.fingerprints.address,
@@ -73,12 +76,27 @@ def read_order(event: OrderChangedV1, attribute: str | None) -> Order:
     )
 
 
-def net_minor(event: OrderChangedV1) -> int:
-    """The subtotal less what was refunded of lines and beyond; refunds of tax and shipping leave it alone."""
-    subtotal = event.subtotal.shop_minor
-    back = sum(_line_minor(line, event.lines) for refund in event.refunds for line in refund.lines)
-    back += sum(refund.adjustment.shop_minor for refund in event.refunds)
-    return max(0, subtotal - max(0, back))
+def net_minor(event: OrderChangedV1, disputes: Disputes = "when_opened") -> int:
+    """The subtotal less what came back of lines and beyond; refunds of tax and shipping leave it alone, those of
+    goodwill too. What the buyer contested came back, unless the shop won.
+    """
+    back = sum(_refunded_minor(refund, event) for refund in event.refunds if not refund.goodwill)
+    for item in event.disputes:
+        if item.outcome == "lost" or (item.outcome == "open" and disputes == "when_opened"):
+            back += (item.amount or event.total).shop_minor
+    return max(0, event.subtotal.shop_minor - max(0, back))
+
+
+def _refunded_minor(refund: Refund, event: OrderChangedV1) -> int:
+    """What one refund takes off the subtotal. What the payment provider paid back is the last word, where it is known:
+    less than was explained came back in proportion, more came back beyond the lines.
+    """
+    lines = sum(_line_minor(line, event.lines) for line in refund.lines)
+    if refund.paid is None:
+        return lines + refund.adjustment.shop_minor
+    tax = 0 if event.taxes_included else sum(line.tax.shop_minor for line in refund.lines)
+    explained, paid = lines + tax + refund.shipping.shop_minor, max(0, refund.paid.shop_minor)
+    return lines * paid // explained if paid < explained else lines + paid - explained
 
 
 def _line_minor(refunded: RefundLine, lines: Sequence[OrderLine]) -> int:
@@ -107,3 +125,10 @@ def flaw(order: Order, program: Program | None) -> Flaw | None:
     if order.payment == "refunded" or order.net_minor == 0:
         return "refunded"
     return "below_minimum" if order.net_minor < program.referral.minimum_minor else None
+
+
+def bought_before(order: Order, program: Program | None) -> bool:
+    """Whether it was a purchase at a time when the program brought nobody: no minimum was asked for then."""
+    if program is not None and program.referral is not None:
+        return False
+    return order.payment == "paid" and order.net_minor > 0 and not order.test and not order.cancelled

@@ -73,7 +73,9 @@ class World:
     def change_order(self, event: OrderChangedV1) -> None:
         """Keep an order, then judge its buyer, and those whom the buyer brought."""
         member = self.members[event.member_id]
-        order = read_order(event, self._attribute(event))
+        program = self.programs.in_force(event.program_id, event.placed_at)
+        attribute = program.referral.attribute if program and program.referral else None
+        order = read_order(event, attribute, program.earning.disputes if program else "when_opened")
         if not member.learn(order):
             return
         self._carry(member, order.codes)
@@ -105,10 +107,6 @@ class World:
             )
         )
         return True
-
-    def _attribute(self, event: OrderChangedV1) -> str | None:
-        program = self.programs.in_force(event.program_id, event.placed_at)
-        return program.referral.attribute if program and program.referral else None
 
     def _carry(self, member: Member, codes: tuple[str, ...]) -> None:
         for code in codes:

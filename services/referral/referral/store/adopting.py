@@ -27,12 +27,16 @@ async def adopt_codes(tx: Transaction, partitions: Sequence[int], events: Sequen
 
 
 async def adopt_referrals(tx: Transaction, partition: int, event: ReferralEvent) -> None:
-    """A referral is as it was told to this party, if that is newer. What is told to the friend has the friend judged
-    again when all is read."""
+    """A referral is as it was told to the friend, if that is newer; the friend is judged again when all is read.
+
+    All news of a friend's referrals are told to the friend, in their order. What advocates are told lies elsewhere, and
+    may be read before it: two of a friend's referrals would seem confirmed at a time.
+    """
     connection = tx.connection
     await _add_parties(connection, partition, event)
-    if event.role == "friend":
-        await connection.execute("UPDATE members SET adopted_at = $2 WHERE member_id = $1", event.friend_id, tx.now)
+    if event.role != "friend":
+        return
+    await connection.execute("UPDATE members SET adopted_at = $2 WHERE member_id = $1", event.friend_id, tx.now)
     verdict = verdict_of(event)
     order_minor = event.order_minor if isinstance(event, ReferralConfirmedV1) else 0
     await connection.execute(

@@ -83,7 +83,7 @@ async def load_unseen(
     rows = await tx.connection.fetch(
         """SELECT m.member_id FROM unnest($2::text[], $3::int[]) p(program_id, version)
                JOIN members m ON m.program_id = p.program_id AND m.program_version < p.version
-           WHERE m.partition = $1
+           WHERE m.partition = $1 AND m.adopted_at IS NULL
            UNION SELECT member_id FROM members WHERE partition = $1 AND adopted_at <= $5
            LIMIT $4""",
         partition,
