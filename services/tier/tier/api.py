@@ -14,7 +14,7 @@ from shared.service import Context
 
 from . import store
 from .domain.membership import Coupon, memberships_of
-from .domain.standing import Fact, held_after, intervals, points_after
+from .domain.standing import Fact, held_after, ladders_of, points_after, standing_over
 
 MemberReader = Annotated[Principal, require_member()]
 
@@ -112,7 +112,7 @@ def routes(context: Context, programs: ProgramBook) -> APIRouter:
         program = programs.in_force(principal.program_id, now)
         if program is None:
             raise Problem(409, "No program in force", f"No version of program {principal.program_id} is in force yet.")
-        return _standing(member_id, *known, program, now)
+        return _standing(member_id, *known, programs, program, now)
 
     @router.get("/v1/members/{member_id}/tier/history", summary="Every change of a member's standing, newest first")
     async def history(
@@ -139,10 +139,10 @@ def _unknown(member_id: UUID) -> Problem:
 
 
 def _standing(
-    member_id: UUID, facts: list[Fact], coupons: list[Coupon], program: Program, now: datetime
+    member_id: UUID, facts: list[Fact], coupons: list[Coupon], programs: ProgramBook, program: Program, now: datetime
 ) -> StandingView:
     ladder = program.tiers
-    standing = intervals(facts, ladder, program.time_zone)
+    standing = standing_over(facts, ladders_of(programs, program, now))
     held = held_after(standing, now)
     level = ladder.level(held.tier_id if held else None)
     coming = [item for item in standing if item.starts_at > now]

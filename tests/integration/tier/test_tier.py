@@ -232,7 +232,9 @@ async def test_a_new_ladder_is_held_against_everybody(service: Harness) -> None:
     service.clock.at = NOW + DAY
     assert await service.sweep() == 2
     (event,) = await standings(service)
-    assert (event.member_id, event.change, event.intervals) == (MEMBER, "downgraded", ())
+    assert (event.member_id, event.change) == (MEMBER, "downgraded")
+    held = [(item.tier_id, item.starts_at, item.valid_until) for item in event.intervals]
+    assert held == [("silver", NOW, NOW + DAY), ("basic", NOW + DAY, None)], "what was held until then stays"
     assert await service.sweep() == 0
 
 

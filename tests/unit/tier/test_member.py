@@ -129,6 +129,33 @@ def test_of_one_revision_the_later_judgement_wins() -> None:
     assert member.facts["shop:1"].steps[0].base_points == 90
 
 
+def told(ladders: list[dict[str, int]], points: int, at: datetime) -> list[tuple[str, datetime, datetime | None]]:
+    """What a member holds by programs whose levels change every ten days, the first of them before all."""
+    programs = [
+        program(levels, version=place + 1, effective_from=T0 + (place * 10 - 5) * DAY)
+        for place, levels in enumerate(ladders)
+    ]
+    member = new_member()
+    member.learn(base(fact("1", T0, points)), 1)
+    member.reassess(book(*programs), programs[-1], at, T0)
+    return [(item.tier_id, item.starts_at, item.valid_until) for item in member.intervals if item.starts_at <= at]
+
+
+def test_what_was_held_under_other_levels_stays() -> None:
+    """Or the ledger would judge old orders by levels that nobody could have reached then, and take points back."""
+    second, third, late = T0 + 5 * DAY, T0 + 15 * DAY, T0 + 30 * DAY
+    first = {"basic": 0, "gold": 300}
+    ((tier, start, _),) = told([first, first], 300, late)
+    assert (tier, start) == ("gold", T0), "nothing changed"
+    assert told([first, {"basic": 0, "platinum": 300}], 300, late)[:1] == [("gold", T0, second)]
+    assert [item[0] for item in told([first, {"basic": 0, "platinum": 300}], 300, late)] == ["gold", "platinum"]
+    assert told([first, {"basic": 0, "gold": 500}], 300, late) == [("gold", T0, second), ("basic", second, None)]
+    assert [item[:2] for item in told([{"basic": 0, "gold": 500}, first], 300, late)] == [("gold", second)]
+    there_and_back = told([first, {"basic": 0, "gold": 500}, first], 300, late)
+    assert [item[:2] for item in there_and_back] == [("gold", T0), ("basic", second), ("gold", third)]
+    assert told([first, {"start": 0, "gold": 500}], 100, late) == [], "the lowest, never left, is not told"
+
+
 versions = st.lists(
     st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.sampled_from([0, 60, 100, 250, 300])),
     min_size=1, max_size=8, unique_by=lambda item: item[:3],

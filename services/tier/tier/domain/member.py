@@ -11,7 +11,7 @@ from contracts.program import Program, ProgramBook, Tiers
 from contracts.tiers import MembershipInterval, StandingChangedV1, StandingInterval
 
 from .membership import Coupon, memberships_of
-from .standing import Fact, held_after, intervals, next_change_after, points_after
+from .standing import Fact, held_after, ladders_of, next_change_after, points_after, standing_over
 
 Change = Literal["upgraded", "downgraded", "unchanged"]
 
@@ -75,12 +75,13 @@ class Member:
     def reassess(
         self, programs: ProgramBook, program: Program, now: datetime, occurred_at: datetime
     ) -> StandingChangedV1 | None:
-        """Hold the facts against the ladder in force. Returns what is to be announced, if anything.
+        """Hold the facts against the ladder in force, and those before it for their time.
 
-        `now` never goes back for a member: what was announced as having come true stays so.
+        Returns what is to be announced, if anything. `now` never goes back for a member: what was announced as having
+        come true stays so.
         """
         now = max(now, self.evaluated_at or now)
-        standing = intervals(self.facts.values(), program.tiers, program.time_zone)
+        standing = standing_over(self.facts.values(), ladders_of(programs, program, now))
         held = held_after(standing, now)
         old_tier, new_tier = self.tier_id, held.tier_id if held else None
         memberships = memberships_of(self.coupons.values())

@@ -1,15 +1,16 @@
 """A standing is a function of the base points of all orders: one list of intervals, past and to come."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from contracts.points import BaseStep
-from contracts.program import Level, Tiers
+from contracts.program import Level, Program, ProgramBook, Tiers
 from contracts.tiers import StandingInterval
 
 from .window import leaves_at
@@ -36,6 +37,63 @@ class Fact:
 
     def newer_than(self, known: "Fact | None") -> bool:
         return known is None or (self.revision, self.sequence) > (known.revision, known.sequence)
+
+
+class Ladder(NamedTuple):
+    """The levels of a program, from a moment on."""
+
+    since: datetime
+    tiers: Tiers
+    zone: ZoneInfo
+
+
+def ladders_of(programs: ProgramBook, program: Program, now: datetime) -> list[Ladder]:
+    """Those that were in force one after the other, up to that of `program`; versions with the same levels are one."""
+    versions = (event.document for event in programs.versions(program.id))
+    known = sorted((item.effective_from, item.version, item) for item in versions if item.effective_from <= now)
+    found: list[Ladder] = []
+    greatest = 0
+    for since, version, item in known:
+        if greatest < version <= program.version:
+            greatest = version
+            if not found or found[-1][1:] != (item.tiers, item.time_zone):
+                found.append(Ladder(since, item.tiers, item.time_zone))
+    return found or [Ladder(program.effective_from, program.tiers, program.time_zone)]
+
+
+def standing_over(facts: Collection[Fact], ladders: Sequence[Ladder]) -> tuple[StandingInterval, ...]:
+    """The intervals by each ladder for as long as it held: what was reached under an old one stays as it was."""
+    found: list[StandingInterval] = []
+    for ladder, following in zip(ladders, [*ladders[1:], None], strict=True):
+        pieces = intervals(facts, ladder.tiers, ladder.zone)
+        if ladder is not ladders[0]:
+            pieces = _from(pieces, ladder.since, ladder.tiers.levels[0].id if found else None)
+        if following is not None:
+            pieces = _until(pieces, following.since)
+        if found and pieces and (found[-1].tier_id, found[-1].valid_until) == (pieces[0].tier_id, pieces[0].starts_at):
+            joined = found.pop().model_copy(update={"valid_until": pieces[0].valid_until})
+            pieces = (joined, *pieces[1:])
+        found += pieces
+    return tuple(found)
+
+
+def _from(pieces: tuple[StandingInterval, ...], since: datetime, lowest: str | None) -> tuple[StandingInterval, ...]:
+    """What holds after a moment. `lowest`: the tier that is told where nothing holds; None if nothing has to be."""
+    kept = [item for item in pieces if item.valid_until is None or item.valid_until > since]
+    if kept and kept[0].starts_at < since:
+        kept[0] = kept[0].model_copy(update={"starts_at": since, "starts_with": None})
+    elif lowest is not None and not (kept and kept[0].starts_at == since):
+        end = kept[0].starts_at if kept else None
+        kept.insert(0, StandingInterval(tier_id=lowest, starts_at=since, valid_until=end))
+    return tuple(kept)
+
+
+def _until(pieces: tuple[StandingInterval, ...], end: datetime) -> tuple[StandingInterval, ...]:
+    """What holds up to a moment."""
+    kept = [item for item in pieces if item.starts_at < end]
+    if kept and (kept[-1].valid_until is None or kept[-1].valid_until > end):
+        kept[-1] = kept[-1].model_copy(update={"valid_until": end})
+    return tuple(kept)
 
 
 def intervals(facts: Iterable[Fact], ladder: Tiers, zone: ZoneInfo) -> tuple[StandingInterval, ...]:
