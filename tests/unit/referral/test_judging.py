@@ -161,6 +161,18 @@ def test_who_bought_before_there_were_referrals_was_not_brought() -> None:
     assert told == [("rejected", "friend", "not_first_order"), *both("confirmed", "2")]
 
 
+def test_a_referral_whose_order_is_unknown_stays_as_it_was_told() -> None:
+    """After a restore, where the order's topic does not reach back so far."""
+    world = with_advocate()
+    tell(world, order(FRIEND, "1", code=CODE))
+    friend = world.members[FRIEND]
+    friend.orders.clear()
+    friend.adopted_at = T0
+    world.revisit(friend)
+    assert tell(world, order(FRIEND, "2", at=1)) == []
+    assert [referral.verdict.state for referral in friend.referrals.values()] == ["confirmed"]
+
+
 def test_who_bought_before_was_not_brought() -> None:
     world = with_advocate()
     tell(world, order(FRIEND, "1"))

@@ -128,6 +128,8 @@ class World:
             known = friend.referrals.get(key)
             if known is not None and known.verdict == verdict:
                 continue
+            if key.order not in friend.orders:
+                continue  # Taken over after a restore, and its order never came again: it stays as it was told.
             news = announcement(known, verdict)
             referral = _changed(friend, key, verdict, known, when, told=news is not None)
             friend.keep(referral)
