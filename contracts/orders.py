@@ -6,6 +6,8 @@ from pydantic import Field, model_validator
 
 from .base import Attributes, Currency, Event, Instant, MemberId, Minor, Model, ShortText, Slug
 
+Disputes = Literal["when_opened", "when_lost"]
+"""When contested money counts as given back."""
 PaymentState = Literal["pending", "authorized", "partially_paid", "paid", "partially_refunded", "refunded", "voided"]
 
 
@@ -83,6 +85,10 @@ class Dispute(Model):
     outcome: Literal["open", "won", "lost"] = "open"
     """`won`: the shop keeps the money."""
     closed_at: Instant | None = None
+
+    def came_back(self, policy: Disputes) -> bool:
+        """Whether its money counts as given back."""
+        return self.outcome == "lost" or (self.outcome == "open" and policy == "when_opened")
 
 
 class Fingerprints(Model):

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from ..base import MonthDay, Slug
+from ..orders import Disputes
 from .common import Amount, Factor, Gift, Named, Rate, Span, Strict
 from .conditions import Match, When
 
@@ -235,7 +236,7 @@ class Earning(Strict):
     test_orders: bool = False
     clawback: Literal["only_pending", "within_balance", "unlimited"] = "unlimited"
     """What a refund may take: pending points alone; also active ones; or more than there are, to be owed."""
-    disputes: Literal["when_opened", "when_lost"] = "when_opened"
+    disputes: Disputes = "when_opened"
     """When a disputed payment counts as given back. Won, it counts again."""
     write_off_days: Annotated[int, Field(ge=1, le=3650)] | None = None
     """What a member owes for so long is forgiven."""

@@ -16,7 +16,20 @@ from shared.testing import Harness
 from shared.transaction import Transaction
 from tests.integration.points_accrual.conftest import NOW, service
 from tests.unit.points_accrual.programs import CAT
-from tests.unit.points_accrual.samples import ANN, BOB, DAY, T0, back, book, confirmed, enrolled, order, program, spend
+from tests.unit.points_accrual.samples import (
+    ANN,
+    BOB,
+    DAY,
+    T0,
+    back,
+    book,
+    confirmed,
+    enrolled,
+    merge,
+    order,
+    program,
+    spend,
+)  # fmt: skip
 
 pytestmark = pytest.mark.integration
 BIRTHDAY = {"type": "birthday", "id": "birthday", "points": 100}
@@ -27,11 +40,6 @@ MORNING = datetime(2026, 5, 20, tzinfo=UTC)
 
 def born(event: MemberChangedV1, day: str = "05-20") -> MemberChangedV1:
     return event.model_copy(update={"birthday": day})
-
-
-def merge(loser: UUID, survivor: UUID, version: int = 2) -> MemberChangedV1:
-    event = enrolled(T0, version=version, member_id=loser, recorded=NOW)
-    return event.model_copy(update={"merged_into": survivor})
 
 
 async def rows(shop: Harness, question: str) -> list[tuple[Any, ...]]:
@@ -112,7 +120,7 @@ async def test_who_was_merged_is_planned_no_days(database: str) -> None:
     first, second = program(spend(), BIRTHDAY), program(spend(), BIRTHDAY, version=2, effective_from=NOW + DAY)
     async with service(database, first, second) as shop:
         await shop.deliver(born(enrolled(member_id=CAT)), born(enrolled()))
-        await shop.deliver(born(merge(CAT, ANN)))
+        await shop.deliver(born(merge(CAT, ANN, NOW)))
         for shop.clock.at in (NOW + 2 * DAY, MORNING + DAY):
             await shop.sweep()
         assert await active(shop) == {ANN: 100, CAT: 0}
@@ -131,7 +139,7 @@ async def test_days_that_merged_members_had_are_known_however_many_are_due(
         await shop.deliver(*(enrolled(at, member_id=member_id, recorded=NOW) for member_id, at in joined.items()))
         shop.clock.at = datetime(2027, 4, 1, tzinfo=UTC)
         await shop.sweep()
-        await shop.deliver(merge(CAT, ANN))
+        await shop.deliver(merge(CAT, ANN, NOW))
         at = day - 14 * DAY
         await shop.deliver(order(order_id="x", placed_at=at, recorded_at=at))
         async with shop.context.pool.acquire() as connection:
@@ -146,7 +154,7 @@ async def test_who_enrols_after_others_were_merged_in(database: str) -> None:
     async with service(database, program(spend(), WELCOME, pending_days=0)) as shop:
         await shop.deliver(enrolled(member_id=CAT), enrolled(status="shopper"))
         await shop.deliver(order(member_id=CAT, placed_at=T0 + DAY))
-        await shop.deliver(merge(CAT, ANN))
+        await shop.deliver(merge(CAT, ANN, NOW))
         await shop.deliver(enrolled(T0, version=2, recorded=NOW))
         assert await active(shop) == {ANN: 100 + 100, CAT: 0}
 
@@ -157,8 +165,8 @@ async def test_merges_one_after_the_other(database: str) -> None:
     async with service(database, document) as shop:
         await shop.deliver(*(enrolled(member_id=member_id) for member_id in (ANN, BOB, CAT)))
         await shop.deliver(order(member_id=CAT, order_id="1", placed_at=T0 + DAY))
-        await shop.deliver(merge(CAT, BOB))
-        await shop.deliver(merge(BOB, ANN), order(member_id=CAT, order_id="2", placed_at=NOW))
+        await shop.deliver(merge(CAT, BOB, NOW))
+        await shop.deliver(merge(BOB, ANN, NOW), order(member_id=CAT, order_id="2", placed_at=NOW))
         returned = (back("r", NOW, {"1": 5000}),)
         await shop.deliver(
             order(member_id=CAT, order_id="2", placed_at=NOW, updated_at=NOW, revision=2, refunds=returned)
@@ -175,14 +183,14 @@ async def test_keys_of_commands_outlive_a_merge(database: str) -> None:
         for _ in range(2):
             assert (await adjust(shop, CAT, 100, "key")).status_code == 201
             assert (await post(shop, f"{CAT}/imports", taken_over, "unused")).status_code == 201
-            await shop.deliver(merge(CAT, ANN))
+            await shop.deliver(merge(CAT, ANN, NOW))
         assert await active(shop) == {ANN: 600, CAT: 0}
 
 
 async def test_a_command_that_waited_for_a_merge_knows_of_it(database: str) -> None:
     async with service(database, program()) as shop:
         await shop.deliver(enrolled(member_id=CAT), enrolled())
-        batch, ready, go = open_batch(shop, merge(CAT, ANN))
+        batch, ready, go = open_batch(shop, merge(CAT, ANN, NOW))
         await ready.wait()
         command = asyncio.create_task(adjust(shop, CAT, 100, "key"))
         await asyncio.sleep(0.3)
@@ -196,7 +204,7 @@ async def test_a_survivor_is_swept_where_its_own_events_are_read(database: str) 
     async with service(database, program()) as shop:
         await shop.deliver(enrolled(member_id=CAT))
         await shop.deliver(order(member_id=CAT, placed_at=NOW))
-        await shop.deliver(merge(CAT, ANN))
+        await shop.deliver(merge(CAT, ANN, NOW))
         own = shop.message(enrolled(version=3))
         await shop.deliver(own)
         for table in ("accounts", "lots"):
@@ -210,10 +218,10 @@ async def test_a_place_in_a_household_goes_over_with_the_rest(database: str) -> 
         for number, member_id in enumerate((BOB, CAT)):
             answer = await post(shop, f"{member_id}/household", home, str(number), "PUT")
             assert answer.status_code == 200
-        await shop.deliver(merge(CAT, ANN))
+        await shop.deliver(merge(CAT, ANN, NOW))
         assert (await post(shop, f"{CAT}/household", home, "2", "PUT")).status_code == 200
         assert (await post(shop, f"{UUID(int=99)}/household", home, "3", "PUT")).status_code == 409
-        await shop.deliver(merge(BOB, ANN))
+        await shop.deliver(merge(BOB, ANN, NOW))
         assert (await post(shop, f"{UUID(int=99)}/household", home, "4", "PUT")).status_code == 200
 
 

@@ -137,6 +137,12 @@ def enrolled(
     )
 
 
+def merge(loser: UUID, survivor: UUID, at: datetime, *, version: int = 2) -> MemberChangedV1:
+    """One turns out to be the other."""
+    event = enrolled(T0, version=version, member_id=loser, recorded=at)
+    return event.model_copy(update={"merged_into": survivor})
+
+
 def interval(
     tier_id: str, starts_at: datetime, *, order: str | None = None, until: datetime | None = None
 ) -> StandingInterval:

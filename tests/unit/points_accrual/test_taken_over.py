@@ -1,11 +1,9 @@
 """What members bring along: into an account that takes over theirs, into a hold, into the lots of others."""
 
-from datetime import datetime
 from uuid import UUID
 
 import pytest
 
-from contracts.members import MemberChangedV1
 from points_accrual.domain import adjusting, sharing, spending
 from points_accrual.domain.commands import Freeze, Join, Redeem, Release, Send
 from tests.unit.points_accrual.programs import CAT
@@ -18,17 +16,13 @@ from tests.unit.points_accrual.samples import (
     back,
     enrolled,
     line,
+    merge,
     order,
     program,
     spend,
 )
 
 HOME = UUID(int=7)
-
-
-def merge(loser: UUID, survivor: UUID, at: datetime) -> MemberChangedV1:
-    event = enrolled(T0, version=2, member_id=loser, recorded=at)
-    return event.model_copy(update={"merged_into": survivor})
 
 
 def test_what_is_true_of_the_one_is_true_of_both() -> None:

@@ -63,7 +63,7 @@ async def run_in(
     world = await store.load_for(tx, programs, need(tx.now))
     account = account_of(world, program_id, member_id)
     body = command.model_dump(mode="json", exclude_none=True)
-    known = await store.find_command(tx, member_id, key)
+    known = await store.find_command(tx, world.succession(member_id), key)
     if known is not None:
         if known[:2] != (kind, body):
             raise Problem(409, "Idempotency key used", "this Idempotency-Key was used with another request")

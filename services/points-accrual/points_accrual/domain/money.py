@@ -10,14 +10,13 @@ from fractions import Fraction
 from itertools import combinations
 from typing import Literal, NamedTuple
 
-from contracts.orders import Dispute, OrderFacts, OrderLine, Refund, RefundLine
+from contracts.orders import Dispute, Disputes, OrderFacts, OrderLine, Refund, RefundLine
 from contracts.program import Basis
 
 from .amounts import Exact, apportion
 
 PAID = frozenset({"paid", "partially_refunded", "refunded"})
 """Payment states of an order that was paid at some time."""
-Disputes = Literal["when_opened", "when_lost"]
 PointsRefund = Literal["pro_rata", "money_first"]
 
 
@@ -65,7 +64,7 @@ def returns(order: OrderFacts, disputes: Disputes) -> tuple[Refund, ...]:
     refunds = [refund for refund in order.refunds if not refund.goodwill]
     for item in order.disputes:
         at = item.opened_at if disputes == "when_opened" else item.closed_at or item.opened_at
-        if item.outcome == "lost" or (item.outcome == "open" and disputes == "when_opened"):
+        if item.came_back(disputes):
             refunds.append(_contested(order, item, at))
     return tuple(refunds)
 

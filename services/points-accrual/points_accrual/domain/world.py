@@ -157,6 +157,13 @@ class World:
         self.claims[program_id, claim.key] = claim
         self.claims_of.setdefault(self.owner(claim.member_id), {})[claim.key] = claim
 
+    def succession(self, member_id: UUID) -> list[UUID]:
+        """A member, and those who took them over, one after the other; the last has the account."""
+        found = [member_id]
+        while (member := self.members.get(found[-1])) and member.merged_into and member.merged_into not in found:
+            found.append(member.merged_into)
+        return found
+
     def owner(self, member_id: UUID) -> UUID:
         """Whose account a member's claims are booked on."""
         return self.aliases.get(member_id, member_id)

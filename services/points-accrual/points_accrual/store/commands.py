@@ -91,19 +91,14 @@ def _of_survivor(world: World, key: UseKey) -> UseKey:
     return key if key.member_id is None else key._replace(member_id=world.owner(key.member_id))
 
 
-async def find_command(tx: Transaction, member_id: UUID, key: str) -> tuple[str, Any, Any] | None:
-    """The kind, body and answer that this idempotency key was first used with, for the member or for who took it over
-    since. The account must be locked.
+async def find_command(tx: Transaction, members: list[UUID], key: str) -> tuple[str, Any, Any] | None:
+    """The kind, body and answer that this idempotency key was first used with: of the first of these members who used
+    it. The account must be locked.
     """
     row = await tx.connection.fetchrow(
-        """WITH RECURSIVE own AS (
-               SELECT $1::uuid AS member_id, 0 AS merges
-               UNION SELECT m.merged_into, merges + 1 FROM own JOIN members m USING (member_id)
-                     WHERE m.merged_into IS NOT NULL AND merges < 100
-           )
-           SELECT kind, body, answer FROM own JOIN commands USING (member_id) WHERE idempotency_key = $2
-           ORDER BY merges LIMIT 1""",
-        member_id, key,
+        "SELECT kind, body, answer FROM commands WHERE member_id = ANY($1::uuid[]) AND idempotency_key = $2"
+        " ORDER BY array_position($1::uuid[], member_id) LIMIT 1",
+        members, key,
     )  # fmt: skip
     return (row["kind"], orjson.loads(row["body"]), orjson.loads(row["answer"])) if row else None
 

@@ -39,7 +39,7 @@ async def lock(tx: Transaction, world: World, parties: Mapping[UUID, tuple[str, 
         except asyncpg.LockNotAvailableError as error:
             raise Retry(f"accounts that others were merged into are in use: {missing}") from error
     for member_id in world.aliases:
-        world.aliases[member_id] = _survivor(world, member_id)
+        world.aliases[member_id] = world.succession(member_id)[-1]
     tx.mark_locked(world.accounts)
 
 
@@ -62,25 +62,16 @@ async def _keep(tx: Transaction, world: World, rows: Sequence[asyncpg.Record]) -
     """Members are read when their accounts are locked: of what is joined to a row that was waited for, PostgreSQL gives
     what it was before the wait.
     """
+    ids = [row["member_id"] for row in rows]
+    known = {row["member_id"]: row for row in await tx.connection.fetch(_MEMBERS, ids)}
     for row in rows:
-        world.accounts[row["member_id"]] = to_account(row)
-        world.members[row["member_id"]] = Member(row["member_id"])
-        world.continuations[row["member_id"]] = None
-    for row in await tx.connection.fetch(_MEMBERS, [row["member_id"] for row in rows]):
         member_id = row["member_id"]
-        world.members[member_id] = to_member(row)
-        world.continuations[member_id] = to_continuation(row["continuation"])
-        if row["merged_into"] is not None:
-            world.aliases[member_id] = row["merged_into"]
-
-
-def _survivor(world: World, member_id: UUID) -> UUID:
-    """The account at the end of a chain of merges."""
-    seen = {member_id}
-    while (following := world.aliases.get(member_id)) is not None and following not in seen:
-        seen.add(following)
-        member_id = following
-    return member_id
+        other = known.get(member_id)
+        member = to_member(other) if other else Member(member_id)
+        world.accounts[member_id], world.members[member_id] = to_account(row), member
+        world.continuations[member_id] = to_continuation(other["continuation"]) if other else None
+        if member.merged_into is not None:
+            world.aliases[member_id] = member.merged_into
 
 
 async def load_uses(tx: Transaction, world: World, keys: Iterable[UseKey]) -> None:

@@ -30,9 +30,7 @@ async def load_due(tx: Transaction, programs: ProgramBook, partition: int, horiz
     members = sorted({row["member_id"] for row in rows} | planned)[:MEMBERS_MAX]
     await lock(tx, world, dict.fromkeys(members))
     await claims.load_merged(tx, world)
-    whole = await _not_lots_alone(tx, sorted(world.accounts), horizon)
-    owed = {key: write_off_at(world, account) for key, account in world.accounts.items()}
-    whole |= {key for key, at in owed.items() if at is not None and at <= horizon}
+    whole = await _not_lots_alone(tx, world, horizon)
     if whole:
         await coupons.load_due(tx, world, whole, horizon)
         await claims.load_kinds(tx, world, whole, ("date",))
@@ -43,14 +41,15 @@ async def load_due(tx: Transaction, programs: ProgramBook, partition: int, horiz
     return world
 
 
-async def _not_lots_alone(tx: Transaction, members: list[UUID], horizon: datetime) -> set[UUID]:
+async def _not_lots_alone(tx: Transaction, world: World, horizon: datetime) -> set[UUID]:
     """For whom more than points is due: coupons, a day, a debt. These may touch any of their lots."""
+    owed = {key: write_off_at(world, account) for key, account in world.accounts.items()}
     rows = await tx.connection.fetch(
         """SELECT member_id FROM coupons WHERE member_id = ANY($1::uuid[]) AND due_at <= $2
            UNION SELECT member_id FROM accounts WHERE member_id = ANY($1::uuid[]) AND due_at <= $2""",
-        members, horizon,
+        sorted(world.accounts), horizon,
     )  # fmt: skip
-    return {row["member_id"] for row in rows}
+    return {row["member_id"] for row in rows} | {key for key, at in owed.items() if at is not None and at <= horizon}
 
 
 async def _to_plan(tx: Transaction, programs: ProgramBook, partition: int, horizon: datetime) -> set[UUID]:

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from contracts.orders import OrderChangedV1, OrderLine, Refund, RefundLine
+from contracts.orders import Disputes, OrderChangedV1, OrderLine, Refund, RefundLine
 from contracts.program import Program
 
 from .codes import candidates
 
 Flaw = Literal["not_counted", "unpaid", "cancelled", "refunded", "below_minimum"]
 Payment = Literal["unpaid", "paid", "refunded", "voided"]
-Disputes = Literal["when_opened", "when_lost"]
 OrderKey = tuple[str, str]
 
 _PAYMENTS: dict[str, Payment] = {
@@ -81,9 +80,7 @@ def net_minor(event: OrderChangedV1, disputes: Disputes = "when_opened") -> int:
     goodwill too. What the buyer contested came back, unless the shop won.
     """
     back = sum(_refunded_minor(refund, event) for refund in event.refunds if not refund.goodwill)
-    for item in event.disputes:
-        if item.outcome == "lost" or (item.outcome == "open" and disputes == "when_opened"):
-            back += (item.amount or event.total).shop_minor
+    back += sum((item.amount or event.total).shop_minor for item in event.disputes if item.came_back(disputes))
     return max(0, event.subtotal.shop_minor - max(0, back))
 
 

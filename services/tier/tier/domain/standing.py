@@ -58,7 +58,7 @@ def ladders_of(programs: ProgramBook, program: Program, now: datetime) -> list[L
             greatest = version
             if not found or found[-1][1:] != (item.tiers, item.time_zone):
                 found.append(Ladder(since, item.tiers, item.time_zone))
-    return found or [Ladder(program.effective_from, program.tiers, program.time_zone)]
+    return found
 
 
 def standing_over(facts: Collection[Fact], ladders: Sequence[Ladder]) -> tuple[StandingInterval, ...]:
