@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from .base import Event, Instant, MemberId, Model, Points, ShortText, Slug
+from .base import Event, Instant, MemberId, Model, Points, Slug
 
 
 class StandingInterval(Model):
@@ -16,7 +16,7 @@ class StandingInterval(Model):
 
     tier_id: Slug
     starts_at: Instant
-    starts_with: ShortText | None = None
+    starts_with: Annotated[str, Field(min_length=1, max_length=63 + 1 + 255)] | None = None
     """`source:order_id` of the order that reached it; nothing when no order did."""
     valid_until: Instant | None = None
     """Without new facts it ends then; nothing when it never does."""

@@ -8,8 +8,7 @@ from contracts.referrals import ReferralCodeAssignedV1, ReferralEvent
 from shared.transaction import Cause, Message, Transaction
 
 from . import store
-from .domain.judging import last_told
-from .domain.members import Member, Referral, ReferralKey, Verdict
+from .domain.members import Member
 from .domain.world import Announcement, When, announcements
 from .handlers import publish
 
@@ -43,13 +42,8 @@ async def republish_referrals(tx: Transaction, after: str | None, limit: int) ->
 
 
 def _told(row: asyncpg.Record) -> list[Announcement]:
-    key = ReferralKey((row["source"], row["order_id"]), row["advocate_id"])
-    referral = Referral(
-        row["referral_id"], key, Verdict(row["state"], row["reason"]), row["version"], row["order_revision"],
-        row["order_minor"], row["placed_at"], row["changed_at"],
-    )  # fmt: skip
-    told = last_told(referral)
-    if told is None:
+    referral = store.read_referral(row)
+    if referral.told is None:
         return []
     when = When(referral.changed_at, referral.changed_at)
-    return list(announcements(Member(row["friend_id"], row["program_id"]), referral, *told, when))
+    return list(announcements(Member(row["friend_id"], row["program_id"]), referral, *referral.told, when))

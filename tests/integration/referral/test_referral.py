@@ -22,7 +22,7 @@ from contracts.referrals import (
 )
 from referral.app import build
 from shared.testing import Harness, harness
-from shared.transaction import Permanent
+from shared.transaction import Permanent, Transaction
 from tests.unit.referral.samples import ADVOCATE, FRIEND, HOUR, OTHER, T0, order, profile, program, published, refund
 
 MIGRATIONS = Path(referral.__file__).parent / "migrations"
@@ -227,6 +227,44 @@ async def test_a_program_that_gets_referrals_later(database: str) -> None:
         assert isinstance(event, ReferralCodeAssignedV1)
         assert (event.member_id, event.assigned_at) == (ADVOCATE, NOW + HOUR)
         assert await service.sweep() == 0
+
+
+async def test_it_is_told_again_as_it_was_told_last(service: Harness) -> None:
+    code = await code_of(service, email="e1")
+    await service.deliver(order(FRIEND, "1", at=1, code=code, prints={"email": "e1"}))
+    await service.deliver(order(FRIEND, "0"))
+    await service.deliver(order(FRIEND, "0", revision=2), order(FRIEND, "1", at=1, revision=2, code=code, test=True))
+    first = await service.outbox()
+    assert [type(event) for _, event in first] == [ReferralRejectedV1]
+    await service.deliver(order(FRIEND, "0", revision=3, test=True), order(FRIEND, "1", at=1, revision=3, code=code))
+    again = await service.outbox()
+    assert [event.version for _, event in again if isinstance(event, ReferralEvent)] == [2, 2]
+
+    async def republish(tx: Transaction) -> None:
+        for part in service.service.republish:
+            await part(tx, None, 100)
+
+    await service.context.execute(republish)
+    told_again = [envelope.id for envelope, event in await service.outbox() if isinstance(event, ReferralEvent)]
+    assert told_again == [envelope.id for envelope, _ in again]
+
+
+async def test_a_friend_taken_over_whose_order_lost_the_code(service: Harness) -> None:
+    code = await code_of(service)
+    await service.deliver(order(FRIEND, "1", code=code))
+    told_before = [event for _, event in await service.outbox()]
+
+    async def forget(tx: Transaction) -> None:
+        await tx.connection.execute("TRUNCATE orders, referrals")
+        assert service.service.adopt is not None
+        await service.service.adopt(tx, [service.message(event) for event in told_before])
+
+    await service.context.execute(forget)
+    await service.deliver(order(FRIEND, "1", revision=2))
+    assert await told(service) == []
+    service.clock.at += HOUR
+    await service.sweep()
+    assert await told(service) == both(ReferralReversedV1, 2)
 
 
 async def test_a_program_that_does_not_exist_is_an_error(service: Harness) -> None:

@@ -34,6 +34,7 @@ from tests.unit.referral.samples import (
     order,
     profile,
     program,
+    published,
     refund,
 )
 
@@ -171,6 +172,24 @@ def test_a_referral_whose_order_is_unknown_stays_as_it_was_told() -> None:
     world.revisit(friend)
     assert tell(world, order(FRIEND, "2", at=1)) == []
     assert [referral.verdict.state for referral in friend.referrals.values()] == ["confirmed"]
+
+
+def test_a_backdated_version_leaves_judged_orders_alone() -> None:
+    programs = book(program())
+    world = new_world(programs)
+    tell(world, profile(ADVOCATE), order(FRIEND, "1", code=CODE))
+    programs.add(published(program(version=2, referral=False, effective_from=T0 - 100 * HOUR)))
+    world.revisit(world.members[FRIEND])
+    assert tell(world, order(FRIEND, "1", revision=2, code=CODE)) == []
+    assert tell(world, order(OTHER, "1", code=CODE)) == []
+
+
+def test_news_of_a_profile_judge_what_waited_for_a_version() -> None:
+    programs = ProgramBook()
+    world = new_world(programs)
+    tell(world, profile(ADVOCATE), order(FRIEND, "1", code=CODE))
+    programs.add(published(program()))
+    assert tell(world, profile(ADVOCATE, version=2), profile(FRIEND, status="shopper")) == both("confirmed", "1")
 
 
 def test_who_bought_before_was_not_brought() -> None:

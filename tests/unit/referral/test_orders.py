@@ -5,6 +5,7 @@ from typing import Literal
 import pytest
 
 from contracts.orders import Dispute, OrderChangedV1, Refund, RefundLine
+from contracts.program import Referral
 from referral.domain.codes import candidates, normalised
 from referral.domain.orders import flaw, net_minor, read_order
 from tests.unit.referral.samples import FRIEND, MINIMUM, T0, amount, order, program, refund
@@ -35,8 +36,9 @@ def test_candidates_keep_their_order_and_come_once() -> None:
 
 def test_a_code_is_a_discount_code_or_the_attribute_of_the_program() -> None:
     event = order(FRIEND, "1", code="7kq2m9xa", attribute=" 00000000 ")
-    assert read_order(event, "referral_code").codes == ("7KQ2M9XA", "00000000")
-    assert read_order(event, "other").codes == ("7KQ2M9XA",)
+    assert read_order(event, program()).codes == ("7KQ2M9XA", "00000000")
+    other = Referral(minimum_minor=MINIMUM, advocate_points=500, friend_points=200, attribute="other")
+    assert read_order(event, program().model_copy(update={"referral": other})).codes == ("7KQ2M9XA",)
     assert read_order(event, None).codes == ("7KQ2M9XA",)
 
 

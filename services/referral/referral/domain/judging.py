@@ -6,12 +6,11 @@ from typing import Literal
 from contracts.program import ProgramBook
 from contracts.referrals import ReferralConfirmedV1, ReferralEvent, ReferralRejectedV1, ReferralReversedV1
 
-from .members import Member, Referral, ReferralKey, Verdict
+from .members import Member, News, Referral, ReferralKey, Verdict
 from .orders import Flaw, Order, bought_before, flaw
 
 SelfReason = Literal["self_email", "self_fingerprint"]
 RejectReason = Literal[SelfReason, "not_first_order", "already_referred"]
-Kind = Literal["confirmed", "rejected", "reversed"]
 
 CONFIRMED = Verdict("confirmed")
 GONE = Verdict("unqualified", "superseded")
@@ -39,7 +38,7 @@ def judge(
     verdicts: dict[ReferralKey, Verdict] = {}
     later: RejectReason | None = None
     for order in sorted(friend.orders.values(), key=lambda order: order.place):
-        program = programs.in_force(friend.program_id, order.placed_at)
+        program = programs.version(friend.program_id, order.program_version)
         wrong = flaw(order, program)
         advocate = next((member for code in order.codes if (member := owner(code)) is not None), None)
         verdict = None
@@ -73,7 +72,7 @@ def _share(one: set[str | None], other: set[str | None]) -> bool:
     return bool((one & other) - {None})
 
 
-def announcement(known: Referral | None, verdict: Verdict) -> tuple[Kind, str | None] | None:
+def announcement(known: Referral | None, verdict: Verdict) -> News | None:
     """What the change to another verdict is announced as, and its reason; None when nobody needs to know.
 
     What is confirmed no more is reversed, whatever it is instead; what never counted is not.
@@ -85,28 +84,18 @@ def announcement(known: Referral | None, verdict: Verdict) -> tuple[Kind, str | 
     return ("rejected", verdict.reason) if verdict.state == "rejected" else None
 
 
-def verdict_of(event: ReferralEvent) -> Verdict:
-    """What was announced, as a verdict; of a reversal one that says the same."""
+def read_announced(event: ReferralEvent) -> tuple[Verdict, News]:
+    """What was announced, and a verdict that says the same."""
     match event:
         case ReferralConfirmedV1():
-            return CONFIRMED
+            return CONFIRMED, ("confirmed", None)
         case ReferralRejectedV1(reason=reason):
-            return Verdict("rejected", reason)
+            return Verdict("rejected", reason), ("rejected", reason)
         case ReferralReversedV1(reason="self_email" | "self_fingerprint" as reason):
-            return Verdict("rejected", reason)
+            return Verdict("rejected", reason), ("reversed", reason)
         case ReferralReversedV1(reason=reason):
-            return Verdict("unqualified", reason)
+            return Verdict("unqualified", reason), ("reversed", reason)
     raise TypeError(f"{type(event).__name__} tells no verdict")
-
-
-def last_told(referral: Referral) -> tuple[Kind, str | None] | None:
-    """What a referral was announced as last; None when that was of no consequence."""
-    verdict = referral.verdict
-    if verdict == CONFIRMED:
-        return "confirmed", None
-    if referral.version > 1:
-        return "reversed", _REVERSED.get(verdict.reason or "", "superseded")
-    return ("rejected", verdict.reason) if verdict.state == "rejected" else None
 
 
 def all_verdicts(friend: Member, verdicts: Mapping[ReferralKey, Verdict]) -> list[tuple[ReferralKey, Verdict]]:

@@ -8,6 +8,9 @@ from uuid import UUID
 from .orders import Order, OrderKey
 
 State = Literal["confirmed", "rejected", "unqualified"]
+Kind = Literal["confirmed", "rejected", "reversed"]
+News = tuple[Kind, str | None]
+"""What a change is announced as, and its reason."""
 
 
 class ReferralKey(NamedTuple):
@@ -27,11 +30,12 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Referral:
-    """A referral as it stands; `version` counts what was announced of it."""
+    """A referral as it stands; `version` counts what was announced of it, and `told` is the last of that."""
 
     referral_id: UUID
     key: ReferralKey
     verdict: Verdict
+    told: News | None
     version: int
     order_revision: int
     order_minor: int

@@ -1,12 +1,12 @@
 """What referrals need to know of an order: whether it counts, which codes it carried, and whose it may be."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
 from contracts.orders import Disputes, OrderChangedV1, OrderLine, Refund, RefundLine
-from contracts.program import Program
+from contracts.program import Program, ProgramBook
 
 from .codes import candidates
 
@@ -42,6 +42,8 @@ class Order:
     """This and the next two are fingerprints."""
     address: str | None
     card: str | None
+    program_version: int = 0
+    """The version of the program that judges it, whatever is published later; 0: none covered its time so far."""
 
     @property
     def key(self) -> OrderKey:
@@ -52,11 +54,16 @@ class Order:
         """Its place in the buyer's history."""
         return self.placed_at, self.source, self.order_id
 
+    def pinned(self, programs: ProgramBook, program_id: str) -> "Order":
+        """Under the version in force at its time, unless it has one."""
+        program = None if self.program_version else programs.in_force(program_id, self.placed_at)
+        return self if program is None else replace(self, program_version=program.version)
 
-def read_order(event: OrderChangedV1, attribute: str | None, disputes: Disputes = "when_opened") -> Order:
-    """The order as far as referrals need it. `attribute` names the cart attribute that may carry a code; `disputes`
-    says when contested money counts as given back.
-    """
+
+def read_order(event: OrderChangedV1, program: Program | None) -> Order:
+    """The order as far as referrals need it, under the version that judges it, if there is one."""
+    attribute = program.referral.attribute if program and program.referral else None
+    disputes = program.earning.disputes if program else "when_opened"
     texts = [*event.discount_codes, event.attributes.get(attribute, "") if attribute else ""]
     return Order(
         source=event.source,
@@ -72,6 +79,7 @@ def read_order(event: OrderChangedV1, attribute: str | None, disputes: Disputes 
         email=event.fingerprints.email,
         address=event.fingerprints.address,
         card=event.fingerprints.payment,
+        program_version=program.version if program else 0,
     )
 
 

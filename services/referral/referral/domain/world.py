@@ -17,8 +17,8 @@ from contracts.referrals import (
     ReferralReversedV1,
 )
 
-from .judging import Kind, all_verdicts, announcement, judge
-from .members import Member, Referral, ReferralKey, Verdict
+from .judging import all_verdicts, announcement, judge
+from .members import Kind, Member, News, Referral, ReferralKey, Verdict
 from .orders import read_order
 
 Announcement = ReferralEvent | ReferralCodeAssignedV1
@@ -45,7 +45,7 @@ class World:
     now: datetime
     members: dict[UUID, Member]
     friends: frozenset[UUID]
-    """Those who may be judged: the owners of all codes that their orders carry are among `members`."""
+    """Those who may be judged: `members` has the owners of all codes on their orders, and all their advocates."""
     owners: dict[tuple[str, str], UUID]
     """Whose a code is, by program and code."""
     drawn: Mapping[UUID, str] = field(default_factory=dict)
@@ -66,16 +66,18 @@ class World:
         known_email = member.email
         member.version, member.status, member.email = event.version, event.status, event.email_fingerprint
         member.changed = True
-        code_is_new = self.look_at(member)
-        if member.email != known_email or code_is_new:
+        if self.look_at(member) or member.email != known_email:
             self._judge_around(member, When(event.recorded_at, event.recorded_at))
 
     def change_order(self, event: OrderChangedV1) -> None:
         """Keep an order, then judge its buyer, and those whom the buyer brought."""
         member = self.members[event.member_id]
-        program = self.programs.in_force(event.program_id, event.placed_at)
-        attribute = program.referral.attribute if program and program.referral else None
-        order = read_order(event, attribute, program.earning.disputes if program else "when_opened")
+        known = member.orders.get((event.source, event.order_id))
+        if known is not None and known.program_version:
+            program = self.programs.version(event.program_id, known.program_version)
+        else:
+            program = self.programs.in_force(event.program_id, event.placed_at)
+        order = read_order(event, program)
         if not member.learn(order):
             return
         self._carry(member, order.codes)
@@ -90,14 +92,15 @@ class World:
         self._judge_around(member, When(self.now, self.now))
 
     def look_at(self, member: Member) -> bool:
-        """Give a member of a program with referrals a code. Returns whether they got one now."""
+        """Give a member of a program with referrals a code. Returns whether that, or the program's version, is new."""
         program = self.programs.in_force(member.program_id, self.now)
         if program is None:
             return False
-        if member.program_version != program.version:
+        version_is_new = member.program_version != program.version
+        if version_is_new:
             member.program_version, member.changed = program.version, True
         if program.referral is None or member.status != "member" or member.code is not None:
-            return False
+            return version_is_new
         code = self.drawn[member.member_id]
         member.code, member.code_assigned_at, member.changed = code, self.now, True
         self.owners[member.program_id, code] = member.member_id
@@ -121,6 +124,9 @@ class World:
     def _judge(self, friend: Member, when: When) -> None:
         if friend.adopted_at is not None:
             return  # It was judged by more than has been read again.
+        for order in friend.orders.values():
+            if (pinned := order.pinned(self.programs, friend.program_id)) is not order:
+                friend.orders[order.key] = friend.changed_orders[order.key] = pinned
         if not friend.referrals and not any(order.codes for order in friend.orders.values()):
             return
         verdicts = judge(friend, lambda code: self._owner(friend.program_id, code), self.programs)
@@ -131,7 +137,7 @@ class World:
             if key.order not in friend.orders:
                 continue  # Taken over after a restore, and its order never came again: it stays as it was told.
             news = announcement(known, verdict)
-            referral = _changed(friend, key, verdict, known, when, told=news is not None)
+            referral = _changed(friend, key, verdict, known, when, news)
             friend.keep(referral)
             if news is not None:
                 self.announced += announcements(friend, referral, *news, when)
@@ -142,19 +148,20 @@ class World:
 
 
 def _changed(
-    friend: Member, key: ReferralKey, verdict: Verdict, known: Referral | None, when: When, *, told: bool
+    friend: Member, key: ReferralKey, verdict: Verdict, known: Referral | None, when: When, news: News | None
 ) -> Referral:
     order = friend.orders[key.order]
     if known is None:
         facts = (friend.program_id, friend.member_id, *key.order, key.advocate_id)
-        referral_id, version = derived_id(order.placed_at, "referral", *facts), 0
+        referral_id, told, version = derived_id(order.placed_at, "referral", *facts), None, 0
     else:
-        referral_id, version = known.referral_id, known.version
+        referral_id, told, version = known.referral_id, known.told, known.version
     return Referral(
         referral_id=referral_id,
         key=key,
         verdict=verdict,
-        version=version + told,
+        told=news or told,
+        version=version + (news is not None),
         order_revision=order.revision,
         order_minor=order.net_minor,
         placed_at=order.placed_at,

@@ -8,7 +8,7 @@ import asyncpg
 from contracts.referrals import ReferralCodeAssignedV1, ReferralConfirmedV1, ReferralEvent
 from shared.transaction import Transaction
 
-from ..domain.judging import verdict_of
+from ..domain.judging import read_announced
 
 
 async def adopt_codes(tx: Transaction, partitions: Sequence[int], events: Sequence[ReferralCodeAssignedV1]) -> None:
@@ -37,20 +37,21 @@ async def adopt_referrals(tx: Transaction, partition: int, event: ReferralEvent)
     if event.role != "friend":
         return
     await connection.execute("UPDATE members SET adopted_at = $2 WHERE member_id = $1", event.friend_id, tx.now)
-    verdict = verdict_of(event)
+    verdict, (told, told_reason) = read_announced(event)
     order_minor = event.order_minor if isinstance(event, ReferralConfirmedV1) else 0
     await connection.execute(
         """INSERT INTO referrals (referral_id, program_id, friend_id, advocate_id, source, order_id, state, reason,
-               version, order_revision, order_minor, placed_at, changed_at)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+               told, told_reason, version, order_revision, order_minor, placed_at, changed_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
            ON CONFLICT (referral_id) DO UPDATE SET state = excluded.state, reason = excluded.reason,
+               told = excluded.told, told_reason = excluded.told_reason,
                version = excluded.version, order_revision = excluded.order_revision,
                order_minor = coalesce(nullif(excluded.order_minor, 0), referrals.order_minor),
                changed_at = excluded.changed_at
            WHERE referrals.version < excluded.version""",
         event.referral_id, event.program_id, event.friend_id, event.advocate_id, event.source, event.order_id,
-        verdict.state, verdict.reason, event.version, event.order_revision, order_minor, event.placed_at,
-        event.occurred_at,
+        verdict.state, verdict.reason, told, told_reason, event.version, event.order_revision, order_minor,
+        event.placed_at, event.occurred_at,
     )  # fmt: skip
 
 

@@ -3,7 +3,6 @@
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 import asyncpg
@@ -11,6 +10,7 @@ import asyncpg
 from contracts.members import MemberChangedV1
 from contracts.orders import OrderChangedV1
 from contracts.program import ProgramBook
+from shared.sweeper import Round
 from shared.transaction import Message, Retry, Transaction
 
 from ..domain.codes import ALPHABET, LENGTH, candidates
@@ -20,11 +20,12 @@ from ..domain.world import World
 
 _MEMBER = "member_id, program_id, version, status, email, code, code_assigned_at, program_version, adopted_at"
 _ORDER = (
-    "source, order_id, revision, placed_at, payment, cancelled, test, currency, net_minor, codes, email, address, card"
+    "source, order_id, revision, placed_at, payment, cancelled, test, currency, net_minor, codes, email, address, card,"
+    " program_version"
 )
 _REFERRAL = (
-    "friend_id, source, order_id, advocate_id, referral_id, state, reason, version, order_revision, order_minor,"
-    " placed_at, changed_at"
+    "friend_id, source, order_id, advocate_id, referral_id, state, reason, told, told_reason, version,"
+    " order_revision, order_minor, placed_at, changed_at"
 )
 Code = tuple[str, str]
 """Program and code."""
@@ -43,14 +44,15 @@ class _Batch:
 
 @dataclass(frozen=True)
 class _Circle:
-    """Who is to be judged, and whose the codes are that they carried."""
+    """Who is to be judged, whose the codes are that they carried, and who is told when a referral of theirs changes."""
 
     friends: frozenset[UUID]
     owners: dict[Code, UUID]
+    advocates: frozenset[UUID]
 
     @property
     def members(self) -> set[UUID]:
-        return {*self.friends, *self.owners.values()}
+        return {*self.friends, *self.owners.values(), *self.advocates}
 
 
 async def load(tx: Transaction, programs: ProgramBook, messages: list[Message]) -> World:
@@ -71,33 +73,32 @@ async def load(tx: Transaction, programs: ProgramBook, messages: list[Message]) 
     return await _load(tx, programs, _read_batch(ids, messages))
 
 
-async def load_unseen(
-    tx: Transaction, programs: ProgramBook, partition: int, horizon: datetime, *, limit: int
-) -> tuple[World, list[Member]]:
-    """Members of a partition last looked at under an older version of their program than the one in force.
+async def load_unseen(tx: Transaction, programs: ProgramBook, due: Round) -> World:
+    """The world around members last looked at under an older version of their program than the one in force.
 
-    And those adopted after a restore for whom all has been read again.
+    And around those adopted after a restore for whom all has been read again.
     """
     names = sorted({event.program_id for event in programs})
     in_force = [program for name in names if (program := programs.in_force(name, tx.now)) is not None]
     rows = await tx.connection.fetch(
-        """SELECT m.member_id FROM unnest($2::text[], $3::int[]) p(program_id, version)
-               JOIN members m ON m.program_id = p.program_id AND m.program_version < p.version
-           WHERE m.partition = $1 AND m.adopted_at IS NULL
-           UNION SELECT member_id FROM members WHERE partition = $1 AND adopted_at <= $5
-           LIMIT $4""",
-        partition,
+        """SELECT member_id FROM (
+               SELECT m.member_id FROM unnest($2::text[], $3::int[]) p(program_id, version)
+                   JOIN members m ON m.program_id = p.program_id AND m.program_version < p.version
+               WHERE m.partition = $1 AND m.adopted_at IS NULL
+               UNION SELECT member_id FROM members WHERE partition = $1 AND adopted_at <= $5) u
+           WHERE member_id <> ALL($6::uuid[]) LIMIT $4""",
+        due.partition,
         [program.id for program in in_force],
         [program.version for program in in_force],
-        limit,
-        horizon,
+        due.most,
+        due.horizon,
+        due.spared,
     )
-    ids = sorted(row["member_id"] for row in rows)
-    world = await _load(tx, programs, _read_batch(ids, []))
-    return world, [world.members[member_id] for member_id in ids]
+    due.members = sorted(row["member_id"] for row in rows)
+    return await _load(tx, programs, _read_batch(due.members, []))
 
 
-def _read_batch(ids: list[UUID], messages: list[Message]) -> _Batch:
+def _read_batch(ids: Sequence[UUID], messages: list[Message]) -> _Batch:
     enrolled, codes, fingerprints = set(), set(), set()
     for message in messages:
         event = message.data
@@ -111,7 +112,7 @@ def _read_batch(ids: list[UUID], messages: list[Message]) -> _Batch:
             texts = [*event.discount_codes, *event.attributes.values()]
             codes |= {(event.program_id, code) for code in candidates(texts)}
     known = [(member_id, value) for member_id, value in fingerprints if value is not None]
-    return _Batch(ids, frozenset(enrolled), frozenset(codes), known)
+    return _Batch(list(ids), frozenset(enrolled), frozenset(codes), known)
 
 
 async def _load(tx: Transaction, programs: ProgramBook, batch: _Batch) -> World:
@@ -168,7 +169,12 @@ async def _circle(connection: asyncpg.Connection, batch: _Batch, drawn: Mapping[
         [program_id for program_id, _ in codes],
         [code for _, code in codes],
     )
-    return _Circle(frozenset(friends), {(program_id, code): member_id for program_id, code, member_id in rows})
+    owners = {(program_id, code): member_id for program_id, code, member_id in rows}
+    # An order may not carry the code any more, and after a restore it may never have been seen with it.
+    advocates = await connection.fetch(
+        "SELECT DISTINCT advocate_id FROM referrals WHERE friend_id = ANY($1::uuid[])", sorted(friends)
+    )
+    return _Circle(frozenset(friends), owners, frozenset(row["advocate_id"] for row in advocates))
 
 
 async def _concerned(connection: asyncpg.Connection, batch: _Batch, drawn: Mapping[Code, UUID]) -> set[UUID]:
@@ -215,6 +221,21 @@ async def _add_orders(connection: asyncpg.Connection, ids: list[UUID], members: 
 
 async def _add_referrals(connection: asyncpg.Connection, ids: list[UUID], members: dict[UUID, Member]) -> None:
     rows = await connection.fetch(f"SELECT {_REFERRAL} FROM referrals WHERE friend_id = ANY($1::uuid[])", ids)
-    for friend_id, source, order_id, advocate_id, referral_id, state, reason, *values in rows:
-        key = ReferralKey((source, order_id), advocate_id)
-        members[friend_id].referrals[key] = Referral(referral_id, key, Verdict(state, reason), *values)
+    for row in rows:
+        referral = read_referral(row)
+        members[row["friend_id"]].referrals[referral.key] = referral
+
+
+def read_referral(row: asyncpg.Record) -> Referral:
+    """A row of the table as a value."""
+    return Referral(
+        referral_id=row["referral_id"],
+        key=ReferralKey((row["source"], row["order_id"]), row["advocate_id"]),
+        verdict=Verdict(row["state"], row["reason"]),
+        told=(row["told"], row["told_reason"]) if row["told"] else None,
+        version=row["version"],
+        order_revision=row["order_revision"],
+        order_minor=row["order_minor"],
+        placed_at=row["placed_at"],
+        changed_at=row["changed_at"],
+    )

@@ -47,17 +47,19 @@ async def _save_members(tx: Transaction, changed: list[Member]) -> None:
 async def _save_orders(tx: Transaction, orders: list[tuple[Member, Order]]) -> None:
     await tx.connection.execute(
         """INSERT INTO orders (member_id, program_id, source, order_id, revision, placed_at, payment, cancelled, test,
-               currency, net_minor, codes, email, address, card)
+               currency, net_minor, codes, email, address, card, program_version)
            SELECT member_id, program_id, source, order_id, revision, placed_at, payment, cancelled, test,
-               currency, net_minor, string_to_array(codes, ' '), email, address, card
+               currency, net_minor, string_to_array(codes, ' '), email, address, card, program_version
            FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::timestamptz[], $7::text[],
-               $8::bool[], $9::bool[], $10::text[], $11::bigint[], $12::text[], $13::text[], $14::text[], $15::text[])
+               $8::bool[], $9::bool[], $10::text[], $11::bigint[], $12::text[], $13::text[], $14::text[], $15::text[],
+               $16::int[])
                n (member_id, program_id, source, order_id, revision, placed_at, payment, cancelled, test,
-                  currency, net_minor, codes, email, address, card)
+                  currency, net_minor, codes, email, address, card, program_version)
            ON CONFLICT (member_id, source, order_id) DO UPDATE SET revision = excluded.revision,
                placed_at = excluded.placed_at, payment = excluded.payment, cancelled = excluded.cancelled,
                test = excluded.test, currency = excluded.currency, net_minor = excluded.net_minor,
-               codes = excluded.codes, email = excluded.email, address = excluded.address, card = excluded.card""",
+               codes = excluded.codes, email = excluded.email, address = excluded.address, card = excluded.card,
+               program_version = excluded.program_version""",
         [member.member_id for member, _ in orders],
         [member.program_id for member, _ in orders],
         [order.source for _, order in orders],
@@ -73,17 +75,20 @@ async def _save_orders(tx: Transaction, orders: list[tuple[Member, Order]]) -> N
         [order.email for _, order in orders],
         [order.address for _, order in orders],
         [order.card for _, order in orders],
+        [order.program_version for _, order in orders],
     )
 
 
 async def _save_referrals(tx: Transaction, referrals: list[tuple[Member, Referral]]) -> None:
-
+    told = [referral.told or (None, None) for _, referral in referrals]
     await tx.connection.execute(
         """INSERT INTO referrals (referral_id, program_id, friend_id, advocate_id, source, order_id, state, reason,
-               version, order_revision, order_minor, placed_at, changed_at)
+               told, told_reason, version, order_revision, order_minor, placed_at, changed_at)
            SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[],
-               $8::text[], $9::bigint[], $10::bigint[], $11::bigint[], $12::timestamptz[], $13::timestamptz[])
+               $8::text[], $9::text[], $10::text[], $11::bigint[], $12::bigint[], $13::bigint[], $14::timestamptz[],
+               $15::timestamptz[])
            ON CONFLICT (referral_id) DO UPDATE SET state = excluded.state, reason = excluded.reason,
+               told = excluded.told, told_reason = excluded.told_reason,
                version = excluded.version, order_revision = excluded.order_revision,
                order_minor = excluded.order_minor, placed_at = excluded.placed_at,
                changed_at = excluded.changed_at""",
@@ -95,6 +100,8 @@ async def _save_referrals(tx: Transaction, referrals: list[tuple[Member, Referra
         [referral.key.order[1] for _, referral in referrals],
         [referral.verdict.state for _, referral in referrals],
         [referral.verdict.reason for _, referral in referrals],
+        [kind for kind, _ in told],
+        [reason for _, reason in told],
         [referral.version for _, referral in referrals],
         [referral.order_revision for _, referral in referrals],
         [referral.order_minor for _, referral in referrals],

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from contracts.base import LATEST
 from contracts.rewards import RewardIssuedV1, RewardReturnedV1
 from contracts.tiers import MembershipInterval
 
-_LAST = LATEST - timedelta(microseconds=1)
-"""No time on the wire is later."""
+from .window import LAST
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,7 @@ def memberships_of(coupons: Iterable[Coupon]) -> tuple[MembershipInterval, ...]:
         free = min(at for at, *_ in bought)
         for at, _, issue, returned in sorted(bought, key=lambda item: item[:2]):
             starts_at = max(at, free)
-            ends_at = min(starts_at + timedelta(days=issue.days), _LAST)
+            ends_at = min(starts_at + timedelta(days=issue.days), LAST)
             if returned is not None and returned.void:
                 ends_at = min(ends_at, returned.at)
             if ends_at > starts_at:

@@ -1,8 +1,13 @@
 """How long an order counts: whole months in the program's own time zone."""
 
 from calendar import monthrange
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
+
+from contracts.base import LATEST
+
+LAST = LATEST - timedelta(microseconds=1)
+"""No time on the wire is later: what would end after it ends then."""
 
 
 def leaves_at(placed_at: datetime, months: int, zone: ZoneInfo) -> datetime:
@@ -14,4 +19,4 @@ def leaves_at(placed_at: datetime, months: int, zone: ZoneInfo) -> datetime:
     local = placed_at.astimezone(zone)
     year, month = divmod(local.year * 12 + local.month - 1 + months, 12)
     day = min(local.day, monthrange(year, month + 1)[1])
-    return local.replace(year=year, month=month + 1, day=day, fold=0).astimezone(UTC)
+    return min(LAST, local.replace(year=year, month=month + 1, day=day, fold=0).astimezone(UTC))
