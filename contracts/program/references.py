@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 RESERVED = frozenset({"tier", "referral", "default", "order", "redemption"})
 """Ids that rules must not have: transfers and terms use them for Laurel's own."""
+_OF_ORDERS = ("match", "minimum_minor", "minimum_products")
+"""What asks for lines or money."""
 Path = tuple[str | int, ...]
 
 
@@ -63,6 +65,7 @@ def _earning(program: Program) -> Iterator[Fault]:
     earning = program.earning
     groups, terms = {group.id for group in earning.groups}, {item.id for item in earning.terms}
     rules = {rule.id for rule in earning.rules}
+    activities = {rule.id for rule in earning.rules if isinstance(rule, ActivityRule)}
     for name, items in (("rules", earning.rules), ("campaigns", earning.campaigns)):
         for place, item in enumerate(items):
             path: Path = ("earning", name, place)
@@ -72,6 +75,9 @@ def _earning(program: Program) -> Iterator[Fault]:
                 if item.points is not None and item.rules:
                     yield Fault((*path, "rules"), "extra points multiply no rules: leave rules out")
                 yield from _each((*path, "rules"), item.rules, rules - _dated(program), "earning.rules")
+                if activities.intersection(item.rules):
+                    text = "only orders have it, but rules on activities are named: give those a campaign of their own"
+                    yield from _given(path, item, ("group", *_OF_ORDERS), text)
             elif isinstance(item, ActivityRule | DateRule) and item.group is not None:
                 yield Fault((*path, "group"), "only rules on orders stack in groups")
     for place, cap in enumerate(earning.caps):
@@ -88,6 +94,10 @@ def _challenges(program: Program) -> Iterator[Fault]:
     terms, rewards = {item.id for item in program.earning.terms}, {reward.id for reward in program.rewards}
     for place, challenge in enumerate(program.challenges):
         path: Path = ("challenges", place)
+        if challenge.activity is None:
+            yield from _given(path, challenge, ("attributes",), "only activities have them, but orders are counted")
+        else:
+            yield from _given(path, challenge, _OF_ORDERS, "only orders have it, but activities are counted")
         yield from _known((*path, "terms"), challenge.terms, terms, "earning.terms")
         yield from _known((*path, "reward"), challenge.reward, rewards, "rewards")
         reward = program.reward(challenge.reward) if challenge.reward else None
@@ -144,6 +154,13 @@ def _chance(program: Program) -> Iterator[Fault]:
         if commitment is not None and seen.setdefault(commitment, field) != field:
             text = f"is that of {seen[commitment]} already: `laurel seed` makes another"
             yield Fault((name, place, "commitment"), text)
+
+
+def _given(path: Path, item: Any, names: Iterable[str], text: str) -> Iterator[Fault]:
+    """What is said but would be ignored."""
+    for name in names:
+        if hasattr(item, name) and getattr(item, name) != type(item).model_fields[name].default:
+            yield Fault((*path, name), text)
 
 
 def _known(path: Path, value: str | None, known: set[str], where: str) -> Iterator[Fault]:

@@ -83,7 +83,8 @@ def publish(
     answer = httpx.post(
         f"{installation.url(SERVICES[CONSOLE])}/v1/programs",
         params={"backdate": "true" if backdate else "false"},
-        content=program.model_dump_json(),
+        # With all that is left out in the file a large program would be ten times as large.
+        content=program.model_dump_json(exclude_defaults=True),
         headers={"Content-Type": "application/json", "Authorization": f"Bearer {installation.token(program.id)}"},
         timeout=15.0,
         trust_env=False,

@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Path, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from contracts.base import Slug
@@ -16,7 +16,7 @@ from . import handlers, store
 from .domain.publishing import RefusalError
 from .domain.segments import Person
 
-_STATUS = {"other_content": 409, "not_newer": 409, "too_soon": 422}
+_STATUS = {"other_content": 409, "not_newer": 409, "seed_used": 409, "too_soon": 422, "too_large": 422}
 
 
 class Published(BaseModel):
@@ -89,6 +89,8 @@ def _program_routes(router: APIRouter, context: Context, programs: ProgramBook) 
             raise Problem(
                 403, "Not allowed", f"your token is for the program {principal.program_id}, not {document.id}"
             )
+        # With Kafka away the notice would run out before anybody else knows the version.
+        context.require_current()
         try:
             new = await context.execute(
                 lambda tx: handlers.publish(programs, tx, document, backdate=backdate, published_by=principal.subject)
@@ -107,7 +109,9 @@ def _program_routes(router: APIRouter, context: Context, programs: ProgramBook) 
 
     @router.get("/v1/programs/{program_id}/versions/{version}")
     async def read_version(
-        program_id: str, version: int, principal: Annotated[Principal, require("admin", "store")]
+        program_id: str,
+        version: Annotated[int, Path(ge=1, le=1_000_000)],
+        principal: Annotated[Principal, require("admin", "store")],
     ) -> VersionDocument:
         """One version, as it was published."""
         if program_id != principal.program_id:

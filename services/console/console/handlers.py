@@ -8,10 +8,10 @@ from contracts.ids import derived_id
 from contracts.members import MemberChangedV1
 from contracts.program import Program, ProgramBook, ProgramPublishedV1
 from contracts.segments import SegmentsChangedV1
-from shared.transaction import Cause, Message, Transaction
+from shared.transaction import Cause, Message, TooLargeError, Transaction
 
 from . import store
-from .domain.publishing import judge
+from .domain.publishing import RefusalError, judge
 from .domain.segments import ERASURE, Person
 
 
@@ -59,9 +59,10 @@ async def publish(
 
     What is on the topic counts as published too: after a restore the database may know less.
     """
-    on_topic = {event.version: event.hash for event in programs.versions(document.id)}
-    known = on_topic | await store.load(tx, document.id)
-    if judge(document, known, now=tx.now, backdate=backdate) == "known":
+    on_topic = programs.versions(document.id)
+    known = {event.version: event.hash for event in on_topic} | await store.load(tx, document.id)
+    earlier = [event.document for event in on_topic]
+    if judge(document, known, earlier, now=tx.now, backdate=backdate) == "known":
         return False
     event = ProgramPublishedV1(
         program_id=document.id,
@@ -71,7 +72,10 @@ async def publish(
         document=document,
     )
     await store.save(tx, event, published_by=published_by)
-    publish_version(tx, event, Cause.fresh("publish"))
+    try:
+        publish_version(tx, event, Cause.fresh("publish"))
+    except TooLargeError as error:
+        raise RefusalError("too_large", f"{error}: say it with fewer rules, campaigns or texts") from error
     return True
 
 

@@ -147,6 +147,36 @@ def test_what_does_not_fit_together_is_told_each_at_its_own_line() -> None:
     assert "draws has no 'boat' (known: car)" in str(findings[2])
 
 
+def test_a_zone_that_is_another_on_each_machine_is_none() -> None:
+    _, (finding,) = check(AURORA.replace("zone: Asia/Baku", "zone: localtime"))
+    assert finding.field == "zone"
+
+
+REVIEWS = """
+    - type: activity
+      id: review
+      activity: review
+      points: 10
+      limits: [{per: day, times: 1}]
+"""
+CHALLENGES = """
+challenges:
+  - {id: five, counts: orders, attributes: {photo: [a]}, at: [5], points: 9}
+  - {id: six, counts: activities, activity: review, minimum_minor: 5, at: [5], points: 9}
+"""
+
+
+def test_what_would_be_ignored_is_told() -> None:
+    text = AURORA.replace("  rules:\n", "  rules:" + REVIEWS, 1) + CHALLENGES
+    campaign = "{id: x2, multiplier: 2, rules: [review], minimum_minor: 500}"
+    _, findings = check(text.replace("earning:\n", f"earning:\n  campaigns: [{campaign}]\n", 1))
+    assert [finding.field for finding in findings] == [
+        "earning.campaigns.0.minimum_minor", "challenges.0.attributes", "challenges.1.minimum_minor",
+    ]  # fmt: skip
+    _, (finding,) = check(text.replace("[{per: day, times: 1}]", "[{per: day, times: 1}, {per: day, times: 2}]"))
+    assert finding.field == "earning.rules.0"
+
+
 def test_everything_can_be_written_without_quotation_marks() -> None:
     assert '"' not in EVERYTHING
     assert "'" not in EVERYTHING

@@ -1,6 +1,6 @@
 """Whether a version of a program may be published, given those that are already."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -15,12 +15,14 @@ NOTICE = timedelta(seconds=60)
 class RefusalError(Exception):
     """The version must not be published; `text` says why and what to do."""
 
-    reason: Literal["other_content", "not_newer", "too_soon"]
+    reason: Literal["other_content", "not_newer", "too_soon", "seed_used", "too_large"]
     text: str
 
 
-def judge(document: Program, known: Mapping[int, str], *, now: datetime, backdate: bool) -> Literal["new", "known"]:
-    """`known` holds the hash of each version published so far. Raises RefusalError.
+def judge(
+    document: Program, known: Mapping[int, str], earlier: Iterable[Program], *, now: datetime, backdate: bool
+) -> Literal["new", "known"]:
+    """`known` holds the hash of each version published so far, `earlier` their documents. Raises RefusalError.
 
     Publishing the same again changes nothing, however late: it is what a caller does who got no answer.
     """
@@ -46,4 +48,25 @@ def judge(document: Program, known: Mapping[int, str], *, now: datetime, backdat
             f"seconds after it is published at the earliest: set it to {earliest.isoformat(timespec='seconds')} or "
             "later, or publish with backdate=true, which touches only orders that were not judged yet",
         )
+    _check_seeds(document, earlier)
     return "new"
+
+
+def _check_seeds(document: Program, earlier: Iterable[Program]) -> None:
+    """A seed that was shown for one thing would tell what it decides of another, and could never be shown again."""
+    users = {commitment: user for program in earlier for commitment, user in _seeds(program)}
+    for commitment, user in _seeds(document):
+        if (before := users.get(commitment, user)) != user:
+            raise RefusalError(
+                "seed_used",
+                f"the commitment of {user} was that of {before} in an earlier version, and one seed decides one "
+                "thing: `laurel seed` makes another",
+            )
+
+
+def _seeds(program: Program) -> Iterator[tuple[str, str]]:
+    """Commitments, and what they decide."""
+    for noun, items in (("challenge", program.challenges), ("draw", program.draws)):
+        for item in items:
+            if item.commitment is not None:
+                yield item.commitment, f"{noun} {item.id}"
