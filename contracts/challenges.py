@@ -16,6 +16,8 @@ class ChallengeEvent(Event):
     sequence: Annotated[int, Field(ge=1)]
     """Of the decision within the member; older ones are ignored."""
     occurred_at: Instant
+    effective_at: Instant | None = None
+    """When it was posted."""
     counts: Literal["orders", "spend", "pieces", "products", "categories", "vendors", "activities", "objects"]
 
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Annotated
+from urllib.parse import quote
 from uuid import UUID
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ValidationError
 
 from .base import Instant, Model, ShortText
 
@@ -16,6 +18,20 @@ TRACEPARENT_CHARS_MAX = 64
 
 class EnvelopeError(ValueError):
     """The headers of a record are no CloudEvents envelope; the text says which and why."""
+
+
+def _is_plain(text: str) -> bool:
+    """Whether it can be passed on in headers of HTTP and mail, too."""
+    return text.isascii() and text.isprintable()
+
+
+def _plain(text: str) -> str:
+    return text if _is_plain(text) else quote(text, safe="")[:255]
+
+
+def _traceable(text: object) -> object:
+    fits = isinstance(text, str) and len(text) <= TRACEPARENT_CHARS_MAX and _is_plain(text)
+    return text if fits else None
 
 
 class Envelope(Model):
@@ -30,12 +46,12 @@ class Envelope(Model):
     """The member it is about; for programs `program_id:version`."""
     time: Instant
     """When it happened in the world."""
-    correlation_id: ShortText
-    """The same for all that follows from one delivery, command or sweep."""
+    correlation_id: Annotated[ShortText, AfterValidator(_plain)]
+    """The same for all that follows from one delivery, command or sweep. Anything but printable ASCII is encoded."""
     causation_id: ShortText | None = None
     """The id of the event that caused this one."""
-    traceparent: str | None = Field(default=None, max_length=TRACEPARENT_CHARS_MAX)
-    """W3C trace context."""
+    traceparent: Annotated[str | None, BeforeValidator(_traceable)] = None
+    """W3C trace context; what cannot be one is left out."""
 
 
 _HEADERS = {

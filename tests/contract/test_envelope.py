@@ -40,6 +40,21 @@ def test_it_survives_the_headers(envelope: Envelope) -> None:
     assert len(headers) == len({name for name, _ in headers})
 
 
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [("Bestellung-Müller", "Bestellung-M%C3%BCller"), ("a\r\nb", "a%0D%0Ab"), ("ü" * 255, "%C3%BC" * 42 + "%C3")],
+)
+def test_a_correlation_id_can_be_passed_on_in_any_header(sent: str, read: str) -> None:
+    headers = [(key, sent.encode() if key == "ce_correlationid" else value) for key, value in GOOD]
+    assert from_headers(headers).correlation_id == read
+
+
+@pytest.mark.parametrize("sent", ["00-" + "a" * 62, "00-ü", "a\nb"])
+def test_a_trace_that_cannot_be_passed_on_is_left_out(sent: str) -> None:
+    headers = [(key, sent.encode() if key == "traceparent" else value) for key, value in GOOD]
+    assert from_headers(headers).traceparent is None
+
+
 def test_all_names_are_known() -> None:
     assert tuple(name for name, _ in GOOD) == HEADER_NAMES
 

@@ -62,12 +62,11 @@ def _member(world: World, message: Message) -> None:
     recipient = world.recipients[event.member_id]
     if event.version <= recipient.version:
         return
-    known = recipient.version > 0
     joined = event.status == "member" and recipient.status != "member"
     recipient.version, recipient.status, recipient.locale = event.version, event.status, event.locale
     recipient.changed = True
     if joined:
-        _note(world, message, recipient, calls.welcome(event, known=known))
+        _note(world, message, recipient, calls.welcome(event))
 
 
 def _code(world: World, message: Message) -> None:
@@ -85,8 +84,9 @@ def _reward(world: World, message: Message) -> None:
     recipient = world.recipients[event.member_id]
     if isinstance(event, RewardIssuedV1):
         _note(world, message, recipient, calls.coupon(event))
-    if event.program_id in world.endpoints:
-        _note(world, message, recipient, calls.reward_changed(event))
+    since = world.endpoints.get(event.program_id)
+    if since is not None and (call := calls.reward_changed(event)).recorded_at >= since:
+        _note(world, message, recipient, call)
 
 
 def _tells(call_of: Callable[[Any], Call | None]) -> Callable[[World, Message], None]:

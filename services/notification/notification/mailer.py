@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
@@ -36,8 +37,11 @@ LANE_SECONDS_MAX = 15.0
 """A connection starts no further mail after so long; what is left goes with the next claim."""
 TROUBLE_SECONDS = 1.0
 """A server in trouble is left alone for so long, whatever comes meanwhile."""
+REFUSED_MAX = timedelta(days=5)
+"""Who is refused for the time being for so long is refused for good, as among mail servers (RFC 5321, 4.5.4.1)."""
 LEASE = timedelta(seconds=60)
 """Longer than the last two together, so that nobody else sends what is still being sent."""
+_ADDRESS = re.compile(r"[^\s<>()\[\]:,;]+@[^\s<>()\[\]:,;]+")
 POLICY = SMTP.clone(max_line_length=998)
 """Shorter lines would fold a long link into encoded words, which no mail program follows for one-click opt-out."""
 MAILS = counter("mails", "Tries to hand a mail to the mail server.", ("outcome",))
@@ -214,8 +218,9 @@ async def _send_one(
 
 
 async def _refused(context: Context, message: queue.Claimed, code: int, text: str) -> None:
-    """5xx: this recipient or mail is refused for good. 4xx: later. The connection goes on."""
-    if code >= 500:
+    """5xx: this recipient or mail is refused for good. 4xx: later, for some days. The connection goes on."""
+    text = text.encode(errors="replace").decode()  # Answers may be in any code page, and are kept.
+    if code >= 500 or context.clock.now() - message.created_at > REFUSED_MAX:
         await _give_up(context, message, f"{code} {text}")
     else:
         MAILS.labels("delayed").inc()
@@ -225,14 +230,14 @@ async def _refused(context: Context, message: queue.Claimed, code: int, text: st
 async def _give_up(context: Context, message: queue.Claimed, reason: str) -> None:
     MAILS.labels("failed").inc()
     log.warning("mail refused", message_id=str(message.message_id), template=message.template)
-    # Servers quote the address in their answer; the reason goes to a topic that others read.
-    told = reason.replace(message.email or "\0", "…")[:255]
+    # Servers quote the address, as they know it; the reason goes to a topic that others read.
+    told = _ADDRESS.sub("…", reason)[:255]
     await context.execute(lambda tx: queue.finish(tx, message, "email", "failed", reason=told))
 
 
 async def _put_back(context: Context, messages: list[queue.Claimed], reason: str) -> None:
     async def work(tx: Transaction) -> None:
-        later = [(one.message_id, tx.now + mail_delay(one.attempts, random.random())) for one in messages]
+        later = [(one, tx.now + mail_delay(one.attempts, random.random())) for one in messages]
         await queue.put_back(tx, later, reason=reason[:255])
 
     if messages:

@@ -26,6 +26,8 @@ from .store import endpoints, queue
 IN_FLIGHT_MAX = 8
 TRY_SECONDS_MAX = 20.0
 LEASE = timedelta(seconds=40)
+SILENT_PAUSE = timedelta(seconds=10)
+"""An endpoint that did not answer gets nothing for so long."""
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 WEBHOOKS = counter("webhook_tries", "Tries to hand a message to an endpoint.", ("outcome",))
@@ -68,6 +70,8 @@ def is_public(address: Address) -> bool:
         if address.ipv4_mapped is not None:
             return is_public(address.ipv4_mapped)
         if address.sixtofour is not None or address.teredo is not None or address in _NAT64:
+            return False
+        if address.is_site_local:
             return False
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
 
@@ -166,19 +170,26 @@ async def _try(
     if message.traceparent:
         headers["traceparent"] = message.traceparent
     answer = await post(client, target.url, headers, body, allow_hosts=allow_hosts, now=now)
-    await context.execute(lambda tx: _record(tx, message, answer))
+    await context.execute(lambda tx: _record(tx, message, target, answer))
 
 
-async def _record(tx: Transaction, message: queue.Claimed, answer: Answer) -> None:
+async def _record(tx: Transaction, message: queue.Claimed, target: endpoints.Target, answer: Answer) -> None:
     if answer.status is not None and 200 <= answer.status < 300:
         WEBHOOKS.labels("accepted").inc()
         await queue.finish(tx, message, "webhook", "sent")
+        await endpoints.accepted(tx, message.program_id)
         return
     delay = webhook_delay(message.attempts, random.random(), answer.retry_after)
     WEBHOOKS.labels("refused").inc()
     log.warning("webhook not accepted", program_id=message.program_id, attempts=message.attempts, reason=answer.text)
-    if answer.status == httpx.codes.GONE or delay is None:
+    gone = answer.status == httpx.codes.GONE
+    if gone or delay is None:
         await queue.finish(tx, message, "webhook", "failed", reason=answer.text[:255])
-        await endpoints.disable(tx, message.program_id, f"after {message.attempts} tries: {answer.text}")
+        # One message that is not liked must not keep all others from an endpoint that takes them.
+        since = tx.now if gone else message.created_at
+        why = f"after {message.attempts} tries: {answer.text}"
+        await endpoints.disable(tx, message.program_id, target.url, why, unless_accepted_since=since)
     else:
-        await queue.put_back(tx, [(message.message_id, tx.now + delay)], reason=answer.text)
+        await queue.put_back(tx, [(message, tx.now + delay)], reason=answer.text)
+    if answer.status is None:
+        await endpoints.pause(tx, message.program_id, SILENT_PAUSE)

@@ -58,6 +58,11 @@ def tidy_name(name: str | None) -> str:
     return "" if _LINK.search(text) else text
 
 
+def _one_line(text: str) -> str:
+    """A text of the program may end lines, in many ways; a subject must not."""
+    return " ".join(text.split())
+
+
 class Words:
     """Says things in one locale for one program; for `html`, values are escaped and keep their own direction."""
 
@@ -78,7 +83,7 @@ class Words:
 
     def named(self, text: dict[str, str]) -> str:
         """A text of the program in this language; English stands in."""
-        return text.get(self.language, text["en"])
+        return _one_line(text.get(self.language, text["en"]))
 
     def name_of(self, items: Iterable[Named], item_id: str) -> str:
         """What a reward or a challenge of the program is called; empty for one without a name, or that is gone."""
@@ -97,7 +102,7 @@ class Words:
         point = self._program.point
         forms = point.plurals.get(self.language, {})
         name = f"{{n}} {self.named(point.name)}"
-        return forms.get(cast("PluralCategory", self.locale.plural_form(n))) or forms.get("other") or name
+        return _one_line(forms.get(cast("PluralCategory", self.locale.plural_form(n))) or forms.get("other") or name)
 
     def number(self, value: int | Decimal) -> str:
         """A number with the locale's separators."""

@@ -19,7 +19,7 @@ from contracts.members import ContactChangedV1, MemberChangedV1
 from contracts.points import Balances, Cause, PointsGrantedV1
 from contracts.program import Program, ProgramBook, ProgramPublishedV1
 from contracts.referrals import ReferralCodeAssignedV1
-from contracts.rewards import RewardIssuedV1
+from contracts.rewards import RewardIssuedV1, RewardReturnedV1
 from contracts.tiers import StandingChangedV1
 from notification import app, mailer
 from shared.testing import Harness, harness
@@ -77,11 +77,18 @@ def upgraded() -> Event:
     )  # fmt: skip
 
 
-def reward() -> Event:
+def reward(*, at: datetime = NOW, member_id: UUID = MEMBER, program_id: str = "aurora") -> Event:
     return RewardIssuedV1(
-        program_id="aurora", member_id=MEMBER, coupon_id=UUID(int=5), reward_id="five-off", program_version=1,
+        program_id=program_id, member_id=member_id, coupon_id=UUID(int=5), reward_id="five-off", program_version=1,
         kind="money_off", code="7K3M9QW2XHTB", code_origin="generated", value_minor=500, currency="USD", points=500,
-        issued_at=NOW, expires_at=NOW + timedelta(days=90),
+        issued_at=at, expires_at=at + timedelta(days=90),
+    )  # fmt: skip
+
+
+def returned() -> Event:
+    return RewardReturnedV1(
+        program_id="aurora", member_id=MEMBER, coupon_id=UUID(int=5), reward_id="five-off", program_version=1,
+        kind="money_off", points=500, void=True, reason="reversed", returned_at=NOW,
     )  # fmt: skip
 
 

@@ -155,6 +155,27 @@ async def test_a_passing_refusal_delays(here: Desk, stage: str) -> None:
     assert len(here.mailbox.mails) == 2
 
 
+async def test_a_passing_refusal_that_does_not_pass_is_one_for_good(here: Desk) -> None:
+    await here.harness.deliver(contact(), granted())
+    here.mailbox.refuse_rcpt = "450 4.1.2 Domain not found"
+    await here.send()
+    here.later(days=4)
+    await here.send()
+    assert await here.states() == ["points_earned due"]
+    here.later(days=2)
+    await here.send()
+    assert await here.states() == ["points_earned failed"]
+
+
+async def test_a_refusal_tells_no_address_in_whatever_form_and_code_page(here: Desk) -> None:
+    await here.harness.deliver(contact(1, "Leyla@müller.example"), granted())
+    here.mailbox.refuse_rcpt = "550 <leyla@xn--mller-kva.example>: Empf\udce4nger unbekannt"
+    await here.send()
+    ((_, told),) = await here.harness.outbox()
+    assert isinstance(told, NotificationFailedV1)
+    assert told.reason == "550 <…>: Empf?nger unbekannt"
+
+
 async def test_a_message_waits_for_an_address(here: Desk) -> None:
     await here.harness.deliver(granted())
     here.later(minutes=59)

@@ -6,15 +6,16 @@ import hmac
 import json
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
+from uuid import UUID
 
 import httpx
 import pytest
 
 from contracts.notifications import NotificationFailedV1, NotificationSentV1
 from notification import webhook
-from notification.store import endpoints
+from notification.store import endpoints, queue
 
-from .parts import NOW, Desk, Receiver, desk, receiver, reward
+from .parts import NOW, Desk, Receiver, desk, receiver, returned, reward
 
 pytestmark = pytest.mark.integration
 ALLOWED = frozenset({"localhost"})
@@ -126,7 +127,83 @@ async def test_after_ten_tries_the_endpoint_is_disabled_and_enabling_it_sends_al
     count = await here.harness.context.execute(lambda tx: endpoints.enable(tx.connection, "aurora", now=tx.now))
     await send(here)
     assert count == 2
+    await send(here)
     assert [row["state"] for row in await hooks(here)] == ["sent", "sent"]
+
+
+async def test_one_message_that_is_not_liked_keeps_no_other_back(here: Desk, shop: Receiver) -> None:
+    await add(here, shop.url)
+    shop.status = "422 Unprocessable"
+    await here.harness.deliver(reward(member_id=UUID(int=9)))
+    while (await hooks(here))[0]["state"] == "due":
+        shop.status = "422 Unprocessable"
+        await send(here)
+        shop.status = "200 OK"
+        here.later(minutes=2)
+        await here.harness.deliver(reward(at=here.harness.clock.at))
+        await send(here)
+        here.later(days=2)
+    enabled, _, due, failed = await endpoint(here)
+    assert (enabled, due, failed) == (True, 0, 1)
+
+
+async def test_a_member_s_messages_keep_their_order(here: Desk, shop: Receiver) -> None:
+    await add(here, shop.url)
+    shop.status = "500 Oops"
+    await here.harness.deliver(reward())
+    await send(here)
+    await here.harness.deliver(returned())
+    shop.status = "200 OK"
+    await send(here)
+    assert len(shop.requests) == 1
+    here.later(minutes=1)
+    await send(here)
+    await send(here)
+    assert [json.loads(body)["type"] for _, _, body in shop.requests] == [
+        "reward.issued", "reward.issued", "reward.returned",
+    ]  # fmt: skip
+
+
+async def test_an_endpoint_that_says_nothing_holds_up_no_other(here: Desk, shop: Receiver) -> None:
+    silent = "http://localhost:9/hook"
+    await here.harness.context.execute(lambda tx: endpoints.set_endpoint(tx.connection, "other", silent, now=tx.now))
+    await here.harness.deliver(*(reward(program_id="other", member_id=UUID(int=n)) for n in range(20)))
+    await add(here, shop.url)
+    here.later(seconds=1)
+    await here.harness.deliver(reward(at=here.harness.clock.at))
+    await send(here)
+    assert len(shop.requests) == 1
+    await send(here)
+    tries = [row["attempts"] for row in await hooks(here) if row["program_id"] == "other"]
+    assert sum(tries) < webhook.IN_FLIGHT_MAX  # After the first silence it is left alone for a moment.
+
+
+async def test_what_was_before_the_endpoint_is_not_told_to_it(here: Desk, shop: Receiver) -> None:
+    event = here.harness.message(reward())
+    await here.harness.deliver(event)
+    here.later(days=300)
+    await add(here, shop.url)
+    await here.harness.deliver(event)
+    assert await hooks(here) == []
+
+
+async def test_a_try_under_way_changes_nothing_of_an_endpoint_that_was_moved(here: Desk, shop: Receiver) -> None:
+    async with receiver() as former:
+        await add(here, former.url)
+        former.status = "410 Gone"
+        await here.harness.deliver(reward())
+        claimed = await here.harness.context.execute(
+            lambda tx: queue.claim(tx, "webhook", limit=1, lease=webhook.LEASE)
+        )
+        await here.harness.context.execute(
+            lambda tx: endpoints.set_endpoint(tx.connection, "aurora", shop.url, now=tx.now)
+        )
+        await here.harness.context.execute(lambda tx: queue.put_back(tx, [(claimed[0], tx.now)], reason="late"))
+        await here.harness.context.execute(
+            lambda tx: endpoints.disable(tx, "aurora", former.url, "late", unless_accepted_since=tx.now)
+        )
+    await send(here)
+    assert len(shop.requests) == 1
 
 
 async def test_gone_disables_at_once(here: Desk, shop: Receiver) -> None:

@@ -10,7 +10,7 @@ WEBHOOK_SECONDS = (5.0, 5 * _MINUTE, 30 * _MINUTE, 2 * _HOUR, 5 * _HOUR, 10 * _H
 
 
 def mail_delay(attempts: int, jitter: float) -> timedelta:
-    """The pause after the `attempts`-th failure: doubling, capped, half of it by chance. There is no last try."""
+    """The pause after the `attempts`-th failure: doubling, capped, half of it by chance. There is no last one."""
     seconds = min(MAIL_SECONDS_FIRST * 2 ** min(attempts - 1, 16), MAIL_SECONDS_MAX)
     return timedelta(seconds=seconds * (0.5 + 0.5 * jitter))
 

@@ -1,5 +1,6 @@
 """What is known of the members of a batch, and what the batch changes. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
@@ -68,8 +69,8 @@ class World:
     oldest: datetime
     """Events recorded before are no news: their messages are recorded, not sent."""
     recipients: dict[UUID, Recipient]
-    endpoints: frozenset[str] = frozenset()
-    """Programs that have a webhook endpoint."""
+    endpoints: Mapping[str, datetime] = field(default_factory=dict)
+    """Programs that have a webhook endpoint, and since when: what was before is not told to it, also not again."""
     messages: list[NewMessage] = field(default_factory=list)
     woken: dict[UUID, Recipient] = field(default_factory=dict)
     """Recipients whose waiting messages may go now."""

@@ -4,6 +4,7 @@ import json
 from datetime import datetime
 from uuid import UUID
 
+from contracts.base import EARLIEST
 from contracts.ids import derived_id
 from contracts.notifications import NotificationSuppressedV1
 from contracts.rewards import RewardEvent
@@ -40,12 +41,14 @@ async def load(tx: Transaction, batch: list[Message], *, oldest: datetime) -> Wo
     )
 
 
-async def _endpoints(tx: Transaction, batch: list[Message]) -> frozenset[str]:
+async def _endpoints(tx: Transaction, batch: list[Message]) -> dict[str, datetime]:
     programs = sorted({message.data.program_id for message in batch if isinstance(message.data, RewardEvent)})
     if not programs:
-        return frozenset()
-    rows = await tx.connection.fetch("SELECT program_id FROM endpoints WHERE program_id = ANY($1::text[])", programs)
-    return frozenset(row["program_id"] for row in rows)
+        return {}
+    rows = await tx.connection.fetch(
+        "SELECT program_id, created_at FROM endpoints WHERE program_id = ANY($1::text[])", programs
+    )
+    return {row["program_id"]: row["created_at"] or EARLIEST for row in rows}
 
 
 async def save(tx: Transaction, world: World) -> None:

@@ -29,13 +29,15 @@ def new_secret() -> str:
 async def set_endpoint(connection: asyncpg.Connection, program_id: str, url: str, *, now: datetime) -> str | None:
     """Make or move the program's endpoint, enabled. Returns the secret of a new one; a moved one keeps its own."""
     async with connection.transaction():
+        await _send_again(connection, program_id, now)
         await connection.execute(
-            """INSERT INTO endpoints (program_id, url) VALUES ($1, $2)
-               ON CONFLICT (program_id) DO UPDATE SET url = excluded.url""",
+            """INSERT INTO endpoints (program_id, url, created_at) VALUES ($1, $2, $3)
+               ON CONFLICT (program_id) DO UPDATE SET url = excluded.url, enabled = true, disabled_reason = NULL,
+                   paused_until = NULL""",
             program_id,
             url,
+            now,
         )
-        await enable(connection, program_id, now=now)
         known = await connection.fetchval("SELECT true FROM endpoint_secrets WHERE program_id = $1 LIMIT 1", program_id)
         return None if known else await _add_secret(connection, program_id, now)
 
@@ -72,6 +74,7 @@ async def list_endpoints(connection: asyncpg.Connection) -> list[asyncpg.Record]
         """SELECT e.program_id, e.url, e.enabled, e.disabled_reason,
                count(*) FILTER (WHERE m.state = 'due') AS due, count(*) FILTER (WHERE m.state = 'failed') AS failed
            FROM endpoints e LEFT JOIN messages m ON m.program_id = e.program_id AND m.channel = 'webhook'
+               AND m.state IN ('due', 'failed')
            GROUP BY e.program_id ORDER BY e.program_id"""
     )
 
@@ -82,27 +85,54 @@ async def enable(connection: asyncpg.Connection, program_id: str, *, now: dateti
     The receiver knows by the `webhook-id` what it has already. Raises LookupError if there is no endpoint.
     """
     async with connection.transaction():
-        rows = await connection.fetch(
-            """UPDATE messages SET state = 'due', attempts = 0, next_attempt_at = $2, finished_at = NULL, reason = NULL
-               WHERE program_id = $1 AND channel = 'webhook' AND state IN ('due', 'failed') RETURNING 1""",
-            program_id,
-            now,
-        )
+        count = await _send_again(connection, program_id, now)
         known = await connection.fetchval(
-            "UPDATE endpoints SET enabled = true, disabled_reason = NULL WHERE program_id = $1 RETURNING 1",
+            """UPDATE endpoints SET enabled = true, disabled_reason = NULL, paused_until = NULL
+               WHERE program_id = $1 RETURNING 1""",
             program_id,
         )
         if not known:
             raise LookupError(f"program {program_id!r} has no webhook endpoint")
-        return len(rows)
+        return count
 
 
-async def disable(tx: Transaction, program_id: str, reason: str) -> None:
-    """Send nothing to it until it is enabled again; messages wait."""
-    await tx.connection.execute(
-        "UPDATE endpoints SET enabled = false, disabled_reason = $2 WHERE program_id = $1 AND enabled",
+async def _send_again(connection: asyncpg.Connection, program_id: str, now: datetime) -> int:
+    """Messages before their endpoint, as everywhere: so nobody waits for one another."""
+    rows = await connection.fetch(
+        """UPDATE messages SET state = 'due', attempts = 0, next_attempt_at = $2, finished_at = NULL, reason = NULL
+           WHERE program_id = $1 AND channel = 'webhook' AND state IN ('due', 'failed') RETURNING 1""",
         program_id,
+        now,
+    )
+    return len(rows)
+
+
+async def accepted(tx: Transaction, program_id: str) -> None:
+    """Something was accepted; to know it to the minute is enough."""
+    await tx.connection.execute(
+        """UPDATE endpoints SET accepted_at = $2
+           WHERE program_id = $1 AND coalesce(accepted_at < $2 - interval '1 minute', true)""",
+        program_id,
+        tx.now,
+    )
+
+
+async def pause(tx: Transaction, program_id: str, length: timedelta) -> None:
+    """It said nothing: leave it alone for a moment, so that others get their turn."""
+    await tx.connection.execute(
+        "UPDATE endpoints SET paused_until = $2 WHERE program_id = $1", program_id, tx.now + length
+    )
+
+
+async def disable(tx: Transaction, program_id: str, url: str, reason: str, *, unless_accepted_since: datetime) -> None:
+    """Send nothing to it until it is enabled again; messages wait. Not if it has moved, or accepted something since."""
+    await tx.connection.execute(
+        """UPDATE endpoints SET enabled = false, disabled_reason = $3
+           WHERE program_id = $1 AND url = $2 AND enabled AND coalesce(accepted_at < $4, true)""",
+        program_id,
+        url,
         reason,
+        unless_accepted_since,
     )
 
 

@@ -42,23 +42,36 @@ class Claimed:
     opted_out_at: datetime | None
 
 
+_DUE_MAILS = """
+    SELECT message_id FROM messages WHERE state = 'due' AND channel = 'email' AND next_attempt_at <= $1
+    ORDER BY next_attempt_at LIMIT $3 FOR UPDATE SKIP LOCKED"""
+# Of each endpoint in turn: one that is slow, or has much waiting, must not hold up the others. And of each member one
+# after the other: a coupon that is taken back before the shop has heard of it would be made after all.
+_DUE_WEBHOOKS = """
+    SELECT message_id FROM (
+        SELECT d.*, row_number() OVER (PARTITION BY d.program_id ORDER BY d.next_attempt_at) AS turn
+        FROM endpoints e CROSS JOIN LATERAL (
+            SELECT message_id, program_id, next_attempt_at FROM messages m
+            WHERE program_id = e.program_id AND state = 'due' AND channel = 'webhook' AND next_attempt_at <= $1
+              AND NOT EXISTS (SELECT FROM messages b WHERE b.member_id = m.member_id AND b.message_id < m.message_id
+                              AND b.state = 'due' AND b.channel = 'webhook')
+            ORDER BY next_attempt_at LIMIT $3 FOR UPDATE SKIP LOCKED) d
+        WHERE e.enabled AND coalesce(e.paused_until <= $1, true)) x
+    ORDER BY turn, next_attempt_at LIMIT $3"""
+
+
 async def claim(tx: Transaction, channel: Channel, *, limit: int, lease: timedelta) -> list[Claimed]:
     """Take messages that are due, oldest first, for the length of `lease`: a process that dies gives them back by that.
 
     Messages of a program whose endpoint is disabled wait until it is enabled.
     """
     rows = await tx.connection.fetch(
-        """WITH taken AS MATERIALIZED (
-               SELECT message_id FROM messages
-               WHERE state = 'due' AND channel = $1 AND next_attempt_at <= $2
-                 AND ($1 = 'email' OR program_id IN (SELECT program_id FROM endpoints WHERE enabled))
-               ORDER BY next_attempt_at LIMIT $4 FOR UPDATE SKIP LOCKED)
-           UPDATE messages m SET attempts = m.attempts + 1, next_attempt_at = $2 + $3::interval
+        f"""WITH taken AS MATERIALIZED ({_DUE_MAILS if channel == "email" else _DUE_WEBHOOKS})
+           UPDATE messages m SET attempts = m.attempts + 1, next_attempt_at = $1 + $2::interval
            FROM taken, members r WHERE m.message_id = taken.message_id AND r.member_id = m.member_id
            RETURNING m.message_id, m.program_id, m.member_id, m.event_id, m.template, m.parameters, m.recorded_at,
                m.created_at, m.correlation_id, m.traceparent, m.attempts, r.locale AS member_locale, r.email,
                r.first_name, r.referral_code, r.opted_out_at""",
-        channel,
         tx.now,
         lease,
         limit,
@@ -120,14 +133,15 @@ def _publish(
     )
 
 
-async def put_back(tx: Transaction, later: list[tuple[UUID, datetime]], *, reason: str) -> None:
-    """Try each again at its time; `reason` is what went wrong, for people."""
-    later = sorted(later)
+async def put_back(tx: Transaction, later: list[tuple[Claimed, datetime]], *, reason: str) -> None:
+    """Try each again at its time, unless somebody else has taken it since; `reason` is what went wrong, for people."""
+    later = sorted(later, key=lambda item: item[0].message_id)
     await tx.connection.execute(
-        """UPDATE messages m SET next_attempt_at = n.at, reason = $3
-           FROM unnest($1::uuid[], $2::timestamptz[]) n (message_id, at)
-           WHERE m.message_id = n.message_id AND m.state = 'due'""",
-        [message_id for message_id, _ in later],
+        """UPDATE messages m SET next_attempt_at = n.at, reason = $4
+           FROM unnest($1::uuid[], $2::int[], $3::timestamptz[]) n (message_id, attempts, at)
+           WHERE m.message_id = n.message_id AND m.attempts = n.attempts AND m.state = 'due'""",
+        [message.message_id for message, _ in later],
+        [message.attempts for message, _ in later],
         [at for _, at in later],
         reason,
     )

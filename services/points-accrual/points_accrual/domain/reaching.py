@@ -149,7 +149,7 @@ def _values(world: World, account: Account, decision: Decision, challenge_id: st
     return {
         "program_id": account.program_id, "member_id": account.member_id, "challenge_id": challenge_id,
         "program_version": version, "sequence": decision.sequence, "occurred_at": decision.occurred_at,
-        "counts": goal.challenge.counts,
+        "effective_at": decision.effective_at, "counts": goal.challenge.counts,
     }  # fmt: skip
 
 
