@@ -27,17 +27,21 @@ class Breaker:
 
     def applied(self, events: int, failures: int) -> None:
         """Count a committed batch."""
+        self._forget_old()
         self._applied.append((time.monotonic(), events, failures))
 
     def check(self, failures_of_batch: int, events_of_batch: int) -> None:
         """Before another failure is set aside, after those of this batch. Raises `Opened` when it is one too many."""
-        since = time.monotonic() - _WINDOW_SECONDS
-        while self._applied and self._applied[0][0] < since:
-            self._applied.popleft()
+        self._forget_old()
         events = events_of_batch + sum(item[1] for item in self._applied)
         failures = 1 + failures_of_batch + sum(item[2] for item in self._applied)
         if failures > self._settings.breaker_dead_letters and failures > events * self._settings.breaker_share:
             raise Opened(f"{failures} of {events} events failed within a minute")
+
+    def _forget_old(self) -> None:
+        since = time.monotonic() - _WINDOW_SECONDS
+        while self._applied and self._applied[0][0] < since:
+            self._applied.popleft()
 
     async def read(self, connection: asyncpg.Connection) -> None:
         """Learn from the database whether it is open."""

@@ -61,8 +61,8 @@ class Health:
             why += [f"{item.topic}-{item.partition} is stopped: {text}" for item, text in self._shell.stopped.items()]
             if self._shell.breaker.why is not None:
                 why.append(f"the breaker is open: {self._shell.breaker.why}")
-        if self._reader is not None and not self._reader.current:
-            why.append("the reference topic's end was not confirmed lately")
+        if self._reader is not None and self._reader.why_not is not None:
+            why.append(self._reader.why_not)
         return why
 
     def add_routes(self, app: FastAPI) -> None:

@@ -125,14 +125,26 @@ class ReferenceReader:
     def __init__(self, settings: Settings, name: str, reference: Reference, now: Callable[[], float]) -> None:
         self._settings, self._name, self._reference, self._now = settings, name, reference, now
         self._confirmed_at: float | None = None
+        self._unreadable: dict[bytes | None, str] = {}
         self.ready = asyncio.Event()
         """Set once the topic was read to its end."""
 
     @property
     def current(self) -> bool:
-        """Whether the topic's end was confirmed lately; else the service waits."""
+        """Whether the service may go by what was read; else it waits."""
+        return self.why_not is None
+
+    @property
+    def why_not(self) -> str | None:
+        """Why the service waits: the topic's end was not confirmed lately, or holds what this version cannot read.
+
+        Without that record it would go on by what held before, and others by the record.
+        """
+        if self._unreadable:
+            return f"{self._reference.topic.name} has what this version cannot read: {min(self._unreadable.values())}"
         age = None if self._confirmed_at is None else self._now() - self._confirmed_at
-        return age is not None and age <= self._settings.reference_wait_seconds
+        late = age is None or age > self._settings.reference_wait_seconds
+        return "the reference topic's end was not confirmed lately" if late else None
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Read until stopped, starting over when Kafka is lost."""
@@ -178,10 +190,12 @@ class ReferenceReader:
 
     def _take(self, record: ConsumerRecord) -> None:
         decoded = decode(record, frozenset(self._reference.topic.events), frozenset())
+        self._unreadable.pop(record.key, None)
         if decoded.message is not None:
             try:
                 self._reference.apply(decoded.message.data)
             except ValueError as error:
                 log.error("reference record refused", offset=record.offset, why=str(error))
         elif decoded.failure is not None:
+            self._unreadable[record.key] = f"offset {record.offset}: {decoded.failure.error}"
             log.error("reference record unreadable", offset=record.offset, why=decoded.failure.error)

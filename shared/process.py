@@ -63,8 +63,8 @@ class Process:
         service, settings = self.service, self.context.settings
 
         async def process(tx, batch):  # type: ignore[no-untyped-def]
-            if self.reader is not None and not self.reader.current:
-                raise TimeoutError("the reference topic's end was not confirmed lately")
+            if self.reader is not None and self.reader.why_not is not None:
+                raise TimeoutError(self.reader.why_not)
             await service.process(tx, batch)
 
         return Shell(

@@ -1,8 +1,10 @@
 """What time alone makes due, done where the member's partition is consumed and no further than it has been read."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
@@ -13,12 +15,32 @@ from .clock import Clock
 from .db import is_transient
 from .decoding import describe
 from .log import log
-from .telemetry import LOOP_ERRORS, set_traceparent
+from .telemetry import LOOP_ERRORS, SWEEP_SPARED, set_traceparent
 from .transaction import Transaction
 
-Sweep = Callable[[Transaction, int, datetime], Awaitable[int]]
-"""(transaction, partition, horizon) → how many were handled, at most some hundreds; 0 when nothing is due any more."""
+MEMBERS_MAX = 500
+"""At once."""
 _ROUNDS_MAX = 1000
+_SPARED_SECONDS = 600.0
+"""A member who cannot be swept is left out for so long."""
+
+
+@dataclass
+class Round:
+    """What one transaction of a sweep is about."""
+
+    partition: int
+    horizon: datetime
+    most: int = MEMBERS_MAX
+    """So many members, and no more."""
+    spared: Collection[UUID] = ()
+    """Members to be left out."""
+    members: Sequence[UUID] = ()
+    """Who was chosen; the sweep says so before it does anything to them."""
+
+
+Sweep = Callable[[Transaction, Round], Awaitable[int]]
+"""Returns how many were handled; 0 when nothing is due any more."""
 
 
 class Sweeper:
@@ -27,6 +49,8 @@ class Sweeper:
     def __init__(self, shell: Shell, sweep: Sweep, clock: Clock, name: str, committed: Callable[[], None]) -> None:
         self._shell, self._sweep, self._clock, self._name = shell, sweep, clock, name
         self._committed = committed
+        self._spared: dict[UUID, float] = {}
+        """Until when, by the loop's clock."""
 
     async def run_once(self) -> bool:
         """One round over all partitions. Returns whether one of them may have more to do at once."""
@@ -51,14 +75,35 @@ class Sweeper:
         return more
 
     async def _sweep_all(self, partition: int, ends: dict[TopicPartition, int], now: datetime) -> bool:
+        most = MEMBERS_MAX
         for _ in range(_ROUNDS_MAX):
-            if not await self._sweep_partition(partition, ends, now):
-                return False
+            one = Round(partition, now, most, self._left_out())
+            try:
+                if not await self._sweep_partition(one, ends, now):
+                    return False
+            except Exception as error:
+                if is_transient(error) or not one.members:
+                    raise
+                if len(one.members) == 1:
+                    self._spare(one.members[0], error)
+                # Whoever is at fault must not keep the others waiting: it is found by going one by one.
+                most = MEMBERS_MAX if most == 1 else 1
             await asyncio.sleep(0)  # batches go first
         return True
 
-    async def _sweep_partition(self, partition: int, ends: dict[TopicPartition, int], now: datetime) -> int:
-        shell = self._shell
+    def _left_out(self) -> list[UUID]:
+        now = asyncio.get_running_loop().time()
+        self._spared = {member_id: until for member_id, until in self._spared.items() if until > now}
+        SWEEP_SPARED.set(len(self._spared))
+        return list(self._spared)
+
+    def _spare(self, member_id: UUID, error: Exception) -> None:
+        LOOP_ERRORS.labels("sweep").inc()
+        log.error("member not swept", member_id=str(member_id), error=type(error).__name__, why=describe(error))
+        self._spared[member_id] = asyncio.get_running_loop().time() + _SPARED_SECONDS
+
+    async def _sweep_partition(self, one: Round, ends: dict[TopicPartition, int], now: datetime) -> int:
+        shell, partition = self._shell, one.partition
         async with shell.lock:
             ours = {item: at for item, at in shell.expected.items() if item.partition == partition and item in ends}
             if not ours or any(item.partition == partition for item in shell.stopped):
@@ -67,15 +112,15 @@ class Sweeper:
                 stored = await offsets.lock(connection, ours)
                 if any(stored[item].position != at for item, at in ours.items()):
                     return 0
-                horizon = now
+                one.horizon = now
                 for item, row in stored.items():
                     if row.position < ends[item]:
                         if row.record_at is None:
                             return 0
-                        horizon = min(horizon, row.record_at)
+                        one.horizon = min(one.horizon, row.record_at)
                 set_traceparent(None)
                 tx = Transaction(connection, self._clock.now(), self._name)
-                handled = await self._sweep(tx, partition, horizon)
+                handled = await self._sweep(tx, one)
                 published = await tx.flush()
         if published:
             self._committed()

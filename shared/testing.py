@@ -21,6 +21,7 @@ from .process import Process
 from .sending import unpack_headers
 from .service import Context, Service
 from .settings import Settings
+from .sweeper import Round
 from .transaction import Message, Transaction
 
 
@@ -57,7 +58,7 @@ class Harness:
         total = 0
         for partition in range(PARTITIONS_DEFAULT):
             while handled := await self.context.execute(
-                lambda tx, n=partition: sweep(tx, n, horizon or self.clock.now())  # type: ignore[misc]
+                lambda tx, n=partition: sweep(tx, Round(n, horizon or self.clock.now()))  # type: ignore[misc]
             ):
                 total += handled
         return total

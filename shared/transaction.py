@@ -23,6 +23,10 @@ class Permanent(Exception):
     """An event that can never be applied; the text says why. It becomes a dead letter."""
 
 
+class TooLargeError(ValueError):
+    """An event is larger than the broker takes."""
+
+
 class Message(NamedTuple):
     """One event with its envelope and where it was read."""
 
@@ -72,7 +76,7 @@ class Transaction:
         """Send an event with this transaction. `id` is derived from stored facts, so that a replay sends the same.
 
         The row behind the event's key must be locked: only then the order of the outbox is the order of commits.
-        Raises ValueError if it is not, or if the event is too large for the broker and would block all that follow.
+        Raises ValueError if it is not; TooLargeError if the broker would not take it, and all that follow would wait.
         """
         # What is not there is not written: readers take the default, and every byte is sent, stored and read again.
         value = event.model_dump_json(exclude_none=True).encode()
@@ -94,7 +98,7 @@ class Transaction:
             traceparent=cause.traceparent,
         )
         if len(value) > RECORD_BYTES_MAX - 4096:
-            raise ValueError(f"{kind.TYPE} for {key} has {len(value)} bytes, more than the broker takes")
+            raise TooLargeError(f"{kind.TYPE} for {key} has {len(value)} bytes, more than the broker takes")
         self.add(Row(TOPIC_OF[kind].name, key.encode(), value, to_headers(envelope)))
 
     def add(self, row: Row) -> None:

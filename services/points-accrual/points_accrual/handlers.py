@@ -13,6 +13,7 @@ from contracts.referrals import ReferralCodeAssignedV1, ReferralConfirmedV1, Ref
 from contracts.segments import SegmentsChangedV1
 from contracts.tiers import StandingChangedV1
 from shared.clock import in_turns
+from shared.sweeper import Round
 from shared.telemetry import CLOCK_SKEW_SECONDS
 from shared.transaction import Message, Permanent, Transaction
 
@@ -60,18 +61,18 @@ def _watch_clocks(batch: list[Message], now: datetime) -> None:
         CLOCK_SKEW_SECONDS.set((ahead - now).total_seconds())
 
 
-async def sweep(programs: ProgramBook, tx: Transaction, partition: int, horizon: datetime) -> int:
+async def sweep(programs: ProgramBook, tx: Transaction, due: Round) -> int:
     """What time alone changes, and claims that wait to be judged. Returns how many members it touched."""
     for load, decide in (
         (store.load_due, pass_time),
         (store.load_continued, _continue),
         (store.load_unjudged, judge_waiting),
     ):
-        world = await load(tx, programs, partition, horizon)
+        world = await load(tx, programs, due)
         if world.accounts:
             for member_id in sorted(world.accounts):
                 account = world.accounts[member_id]
-                decide(world, account, horizon)
+                decide(world, account, due.horizon)
                 account.changed = True  # when it is due next was found anew
             await store.save(tx, world)
             return len(world.accounts)

@@ -1,7 +1,6 @@
 """Events in, codes and referrals out: load → decide → save."""
 
 from collections.abc import Callable, Iterable
-from datetime import datetime
 
 from contracts.base import Event
 from contracts.ids import derived_id
@@ -9,12 +8,11 @@ from contracts.members import MemberChangedV1
 from contracts.orders import OrderChangedV1
 from contracts.program import ProgramBook
 from contracts.referrals import ReferralCodeAssignedV1
+from shared.sweeper import Round
 from shared.transaction import Cause, Message, Permanent, Transaction
 
 from . import store
 from .domain.world import Announcement, World
-
-SWEEP_MEMBERS_MAX = 500
 
 
 async def process(programs: ProgramBook, tx: Transaction, batch: list[Message]) -> None:
@@ -26,14 +24,14 @@ async def process(programs: ProgramBook, tx: Transaction, batch: list[Message]) 
     await store.save(tx, world)
 
 
-async def sweep(programs: ProgramBook, tx: Transaction, partition: int, horizon: datetime) -> int:
+async def sweep(programs: ProgramBook, tx: Transaction, due: Round) -> int:
     """Look at members under a new version of their program, which may be the first with referrals. Returns how many."""
-    world, members = await store.load_unseen(tx, programs, partition, horizon, limit=SWEEP_MEMBERS_MAX)
-    for member in members:
-        world.revisit(member)
+    world = await store.load_unseen(tx, programs, due)
+    for member_id in due.members:
+        world.revisit(world.members[member_id])
     _publish(tx, world, Cause.fresh("sweep"))
     await store.save(tx, world)
-    return len(members)
+    return len(due.members)
 
 
 def _publish(tx: Transaction, world: World, cause: Cause) -> None:

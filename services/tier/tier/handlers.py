@@ -27,13 +27,12 @@ from contracts.points import (
 )
 from contracts.program import ProgramBook
 from contracts.rewards import RewardExpiredV1, RewardIssuedV1, RewardReturnedV1, RewardUsedV1
+from shared.sweeper import Round
 from shared.transaction import Cause, Message, Permanent, Transaction
 
 from . import store
 from .domain.member import Member
 from .store import World
-
-SWEEP_MEMBERS_MAX = 500
 
 
 async def process(programs: ProgramBook, tx: Transaction, batch: list[Message]) -> None:
@@ -44,14 +43,14 @@ async def process(programs: ProgramBook, tx: Transaction, batch: list[Message]) 
     await store.save(tx, world)
 
 
-async def sweep(programs: ProgramBook, tx: Transaction, partition: int, horizon: datetime) -> int:
-    """Announce what has come true by `horizon`, and hold members against a new version's ladder. Returns how many."""
-    world = await store.load_due(tx, programs, partition, horizon, limit=SWEEP_MEMBERS_MAX)
+async def sweep(programs: ProgramBook, tx: Transaction, due: Round) -> int:
+    """Announce what has come true by now, and hold members against a new version's ladder. Returns how many."""
+    world = await store.load_due(tx, programs, due)
     cause = Cause.fresh("sweep")
     for member in world.members.values():
         member.adopted_at = None
-        due = member.next_change_at
-        _reassess(world, member, horizon, due if due is not None and due <= horizon else None, cause)
+        at = member.next_change_at
+        _reassess(world, member, due.horizon, at if at is not None and at <= due.horizon else None, cause)
     await store.save(tx, world)
     return len(world.members)
 

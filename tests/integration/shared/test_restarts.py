@@ -128,6 +128,28 @@ async def test_a_reader_that_kafka_leaves_waiting_starts_over(server_dir: Path, 
             await asyncio.wait_for(task, 10)
 
 
+async def test_a_reader_waits_while_the_topic_has_what_it_cannot_read(server_dir: Path) -> None:
+    """A newer producer's: to go on by what held before would judge otherwise than those who can read it."""
+    with EmbeddedKafka(server_dir / "kafka-unreadable") as kafka:
+        toy = Toy(kafka.bootstrap, "")
+        await toy.create_topics(toy.topic.name)
+        settings = Settings.model_validate({"kafka": kafka.bootstrap, "reference_wait_seconds": 2.0})
+        reader = ReferenceReader(settings, "toy", Reference(toy.topic, lambda _: None), time.monotonic)
+        stopping = asyncio.Event()
+        task = asyncio.create_task(reader.run(stopping))
+        try:
+            await until(lambda: _is_current(reader, wanted=True))
+            await toy.send((b"key", b"{}", [], 0))
+            await until(lambda: _is_current(reader, wanted=False))
+            await asyncio.sleep(3)
+            assert "offset 0" in (reader.why_not or "")
+            await toy.send((b"key", None, [], 0))  # It was taken back.
+            await until(lambda: _is_current(reader, wanted=True))
+        finally:
+            stopping.set()
+            await asyncio.wait_for(task, 10)
+
+
 async def _is_current(reader: ReferenceReader, *, wanted: bool) -> bool:
     return reader.current is wanted
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -9,7 +10,9 @@ from aiokafka import TopicPartition
 
 from shared.bus import Shell
 from shared.process import Process
+from shared.sweeper import Round
 from shared.telemetry import REGISTRY
+from shared.transaction import Transaction
 
 from .toy import Toy, record, until
 
@@ -272,3 +275,24 @@ async def test_the_figures_tell_of_open_dead_letters(toy: Toy) -> None:
         await until(lambda: _letters(toy, 1))
         await process.health.measure()
     assert REGISTRY.get_sample_value("laurel_dead_letters_open", {"error_class": "WrongKey"}) == 1
+
+
+async def test_a_member_who_cannot_be_swept_keeps_no_other_waiting(toy: Toy) -> None:
+    due = {UUID(int=number) for number in range(5)}
+
+    async def sweep(tx: Transaction, one: Round) -> int:
+        one.members = sorted(due - set(one.spared))[: one.most] if one.partition == 0 else ()
+        if UUID(int=3) in one.members:
+            raise ValueError("damaged")
+        due.difference_update(one.members)
+        return len(one.members)
+
+    toy.sweep = sweep
+    await toy.send(record(1))
+    async with toy.running():
+
+        async def swept() -> bool:
+            return due == {UUID(int=3)}
+
+        await until(swept)
+        assert REGISTRY.get_sample_value("laurel_sweep_spared") == 1

@@ -20,6 +20,7 @@ from shared.db import MIGRATIONS, migrate
 from shared.process import Process
 from shared.service import Context, Service, every
 from shared.settings import Settings
+from shared.sweeper import Sweep
 from shared.transaction import Message, Permanent, Transaction
 
 FOLDER = Path(__file__).parent / "migrations"
@@ -36,6 +37,7 @@ class Toy:
         self.name = name or f"toy-{uuid4().hex[:8]}"
         self.topic = Topic(f"test.{self.name}", "test", "member", (ActivityRecordedV1,), (self.name,), "For a test.")
         self.slow_seconds = 0.0
+        self.sweep: Sweep | None = None
         self.looks: list[int] = []
         """How many effects a loop saw each time that it looked."""
 
@@ -75,7 +77,7 @@ class Toy:
         context = Context(self.name, settings)
         service = Service(
             name=self.name, consumes=(self.topic,), process=self.handle, handled=frozenset({ActivityRecordedV1}),
-            tasks=(lambda: every(context, LOOP, seconds=600.0, work=self.look),), wakes=(LOOP,),
+            tasks=(lambda: every(context, LOOP, seconds=600.0, work=self.look),), wakes=(LOOP,), sweep=self.sweep,
         )  # fmt: skip
         return Process(context, service, FOLDER)
 

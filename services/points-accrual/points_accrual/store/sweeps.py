@@ -4,6 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 from contracts.program import Program, ProgramBook
+from shared.sweeper import Round
 from shared.transaction import Transaction
 
 from ..domain.rulebook import rulebook
@@ -14,21 +15,20 @@ from .locking import load_uses, lock
 from .lots import load_all_lots, load_lots
 from .rows import CLAIMS, columns
 
-MEMBERS_MAX = 500
+UNJUDGED_MAX = 50
 
 
-async def load_due(tx: Transaction, programs: ProgramBook, partition: int, horizon: datetime) -> World:
+async def load_due(tx: Transaction, programs: ProgramBook, due: Round) -> World:
     """Members with points, coupons, days or debts that are due, and those whose days a new version has changed."""
-    world = World(programs, tx.now)
-    rows = await tx.connection.fetch(
-        """(SELECT member_id FROM lots WHERE partition = $1 AND due_at <= $2 ORDER BY due_at LIMIT $3)
-           UNION (SELECT member_id FROM coupons WHERE partition = $1 AND due_at <= $2 ORDER BY due_at LIMIT $3)
-           UNION (SELECT member_id FROM accounts WHERE partition = $1 AND due_at <= $2 ORDER BY due_at LIMIT $3)""",
-        partition, horizon, MEMBERS_MAX,
+    world, horizon = World(programs, tx.now), due.horizon
+    found = " UNION ".join(
+        f"(SELECT member_id FROM {table} WHERE partition = $1 AND due_at <= $2 AND member_id <> ALL($4::uuid[])"
+        " ORDER BY due_at LIMIT $3)" for table in ("lots", "coupons", "accounts")
     )  # fmt: skip
-    planned = await _to_plan(tx, programs, partition, horizon)
-    members = sorted({row["member_id"] for row in rows} | planned)[:MEMBERS_MAX]
-    await lock(tx, world, dict.fromkeys(members))
+    rows = await tx.connection.fetch(found, due.partition, horizon, due.most, due.spared)
+    planned = await _to_plan(tx, programs, due)
+    due.members = sorted({row["member_id"] for row in rows} | planned)[: due.most]
+    await lock(tx, world, dict.fromkeys(due.members))
     await claims.load_merged(tx, world)
     whole = await _not_lots_alone(tx, world, horizon)
     if whole:
@@ -52,11 +52,11 @@ async def _not_lots_alone(tx: Transaction, world: World, horizon: datetime) -> s
     return {row["member_id"] for row in rows} | {key for key, at in owed.items() if at is not None and at <= horizon}
 
 
-async def _to_plan(tx: Transaction, programs: ProgramBook, partition: int, horizon: datetime) -> set[UUID]:
+async def _to_plan(tx: Transaction, programs: ProgramBook, due: Round) -> set[UUID]:
     """Members whose next day, and the end of whose debts, was found by an older version; only where some knows such."""
     versions: dict[str, Program] = {}
     for event in programs:
-        program = programs.in_force(event.program_id, horizon)
+        program = programs.in_force(event.program_id, due.horizon)
         if program is not None and (rulebook(event.document).dates or event.document.earning.write_off_days):
             versions[event.program_id] = program
     if not versions:
@@ -66,8 +66,8 @@ async def _to_plan(tx: Transaction, programs: ProgramBook, partition: int, horiz
         """SELECT a.member_id FROM unnest($2::text[], $3::int[]) AS p (program_id, version)
            JOIN members m ON m.status = 'member' AND m.merged_into IS NULL AND m.dates_version < p.version
            JOIN accounts a ON a.member_id = m.member_id AND a.program_id = p.program_id AND a.partition = $1
-           LIMIT $4""",
-        partition, *columns(named, 2), MEMBERS_MAX,
+           WHERE m.member_id <> ALL($5::uuid[]) LIMIT $4""",
+        due.partition, *columns(named, 2), due.most, due.spared,
     )  # fmt: skip
     return {row["member_id"] for row in rows}
 
@@ -85,19 +85,22 @@ async def _load_lapsing(tx: Transaction, world: World, horizon: datetime) -> Non
         await claims.load_counted(tx, world, world.accounts)
         await coupons.load_gifts(tx, world)
         await claims.load_claim_uses(tx, world)
+        await coupons.prepare_codes(tx, world)
         await load_lots(tx, world, horizon)
 
 
-async def load_continued(tx: Transaction, programs: ProgramBook, partition: int, horizon: datetime) -> World:  # noqa: ARG001
+async def load_continued(tx: Transaction, programs: ProgramBook, due: Round) -> World:
     """A member of a partition whose claims could not all be judged again at once, with the next of them."""
     world = World(programs, tx.now)
     member_id = await tx.connection.fetchval(
         "SELECT m.member_id FROM members m JOIN accounts a USING (member_id)"
-        " WHERE m.continuation IS NOT NULL AND a.partition = $1 ORDER BY m.member_id LIMIT 1",
-        partition,
-    )
+        " WHERE m.continuation IS NOT NULL AND a.partition = $1 AND m.member_id <> ALL($2::uuid[])"
+        " ORDER BY m.member_id LIMIT 1",
+        due.partition, due.spared,
+    )  # fmt: skip
     if member_id is None:
         return world
+    due.members = (member_id,)
     await lock(tx, world, {member_id: None})
     await claims.load_merged(tx, world)
     continuation = world.continuations[member_id]
@@ -116,7 +119,7 @@ async def load_continued(tx: Transaction, programs: ProgramBook, partition: int,
     return world
 
 
-async def load_unjudged(tx: Transaction, programs: ProgramBook, partition: int, horizon: datetime) -> World:
+async def load_unjudged(tx: Transaction, programs: ProgramBook, due: Round) -> World:
     """Members of a partition with claims that had no program in force when they came, and now have."""
     world = World(programs, tx.now)
     since: dict[str, datetime] = {}
@@ -131,10 +134,10 @@ async def load_unjudged(tx: Transaction, programs: ProgramBook, partition: int, 
            JOIN unnest($1::text[], $2::timestamptz[]) AS p (program_id, since)
              ON p.program_id = c.program_id AND c.at >= p.since
            JOIN accounts a ON a.member_id = c.member_id AND a.partition = $3
-           WHERE c.program_version IS NULL ORDER BY c.member_id LIMIT 50""",
-        *columns(covered, 2), partition,
+           WHERE c.program_version IS NULL AND c.member_id <> ALL($5::uuid[]) ORDER BY c.member_id LIMIT $4""",
+        *columns(covered, 2), due.partition, min(due.most, UNJUDGED_MAX), due.spared,
     )  # fmt: skip
-    ids = [row["member_id"] for row in rows]
+    ids = due.members = [row["member_id"] for row in rows]
     if not ids:
         return world
     await lock(tx, world, dict.fromkeys(ids))
@@ -146,7 +149,7 @@ async def load_unjudged(tx: Transaction, programs: ProgramBook, partition: int, 
         ids, *columns(covered, 2), claims.CLAIMS_MAX,
     )  # fmt: skip
     claims.keep(world, rows)
-    await _load_rest(tx, world, max(horizon, tx.now + SKEW_MAX))
+    await _load_rest(tx, world, max(due.horizon, tx.now + SKEW_MAX))
     return world
 
 

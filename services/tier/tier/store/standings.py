@@ -1,6 +1,7 @@
 """Every SQL statement of the service: what a batch is about, what is due, and what a member may see."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -12,6 +13,7 @@ from contracts.ids import derived_id
 from contracts.points import BaseStep
 from contracts.program import ProgramBook
 from contracts.tiers import MembershipInterval, StandingChangedV1, StandingInterval
+from shared.sweeper import Round
 from shared.transaction import Cause, Message, Transaction
 
 from ..domain.member import Member
@@ -58,8 +60,8 @@ async def load(tx: Transaction, programs: ProgramBook, batch: list[Message]) -> 
     return await _locked(tx, programs, ids)
 
 
-async def load_due(tx: Transaction, programs: ProgramBook, partition: int, horizon: datetime, *, limit: int) -> World:
-    """Members whose tier changes by `horizon`, and those last held against an older version of their program.
+async def load_due(tx: Transaction, programs: ProgramBook, due: Round) -> World:
+    """Members whose tier changes by then, and those last held against an older version of their program.
 
     Of members who were adopted after a restore only those for whom all has been read again.
     """
@@ -68,25 +70,28 @@ async def load_due(tx: Transaction, programs: ProgramBook, partition: int, horiz
     rows = await tx.connection.fetch(
         """SELECT member_id FROM (
                (SELECT m.member_id FROM unnest($3::text[]) p(program_id) JOIN members m USING (program_id)
-                WHERE m.partition = $1 AND m.adopted_at <= $2 LIMIT $5)
+                WHERE m.partition = $1 AND m.adopted_at <= $2 AND m.member_id <> ALL($6::uuid[]) LIMIT $5)
                UNION
                (SELECT m.member_id FROM unnest($3::text[]) p(program_id) JOIN members m USING (program_id)
-                WHERE m.partition = $1 AND m.next_change_at <= $2 AND m.adopted_at IS NULL LIMIT $5)
+                WHERE m.partition = $1 AND m.next_change_at <= $2 AND m.adopted_at IS NULL
+                    AND m.member_id <> ALL($6::uuid[]) LIMIT $5)
                UNION
                (SELECT m.member_id FROM unnest($3::text[], $4::int[]) p(program_id, version)
                     JOIN members m ON m.program_id = p.program_id AND m.program_version < p.version
-                WHERE m.partition = $1 AND m.adopted_at IS NULL LIMIT $5)) due
+                WHERE m.partition = $1 AND m.adopted_at IS NULL AND m.member_id <> ALL($6::uuid[]) LIMIT $5)) due
            LIMIT $5""",
-        partition,
-        horizon,
+        due.partition,
+        due.horizon,
         [program.id for program in versions],
         [program.version for program in versions],
-        limit,
+        due.most,
+        due.spared,
     )
-    return await _locked(tx, programs, sorted(row["member_id"] for row in rows))
+    due.members = sorted(row["member_id"] for row in rows)
+    return await _locked(tx, programs, due.members)
 
 
-async def _locked(tx: Transaction, programs: ProgramBook, ids: list[UUID]) -> World:
+async def _locked(tx: Transaction, programs: ProgramBook, ids: Sequence[UUID]) -> World:
     rows = await tx.connection.fetch(
         f"SELECT {_MEMBER} FROM members WHERE member_id = ANY($1::uuid[]) ORDER BY member_id FOR UPDATE", ids
     )
