@@ -49,6 +49,27 @@ class CommandDone(Model):
     done_at: Instant
 
 
+class SeedKept(Model):
+    """A seed of chance: secret until it is shown."""
+
+    commitment: ShortText
+    seed: str
+    """In hexadecimal digits."""
+    made_at: Instant
+    shown_at: Instant | None = None
+
+
+class DrawKept(Model):
+    """How a draw ended, with some of its entries: all may not fit into a record."""
+
+    draw_id: ShortText
+    held_at: Instant
+    after: Annotated[int, Field(ge=0)] = 0
+    """So many entries are told before these."""
+    result: str
+    """As JSON, compressed by zlib and written in base64."""
+
+
 class DecisionsMadeV1(Event):
     """What one transaction decided. Making the decisions again, in their order, gives the same ledger."""
 
@@ -57,6 +78,8 @@ class DecisionsMadeV1(Event):
     accounts: tuple[DecidedAccount, ...]
     decisions: tuple[Decided, ...]
     commands: tuple[CommandDone, ...] = ()
+    seeds: tuple[SeedKept, ...] = ()
+    draws: tuple[DrawKept, ...] = ()
 
     def key(self) -> str:
         return self.program_id

@@ -1,11 +1,11 @@
 """Make the whole ledger again from its kept decisions, in empty tables of its own, and compare it with the live one."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import asyncpg
 
@@ -14,11 +14,10 @@ from contracts.program import ProgramBook
 from shared.db import MIGRATIONS, migrate
 from shared.transaction import Transaction
 
-from .domain.rebuilding import Stuck, families, rebuilt
+from .domain.rebuilding import Stuck, families, in_portions, rebuilt
 from .store import decided, rebuilding, write
-from .store.rebuilding import Difference, Owner
+from .store.rebuilding import Difference
 
-DECISIONS_PER_BATCH = 1000
 DIFFERENCES_MAX = 10
 """Of each table, as many are named."""
 Told = Callable[[int, int], None]
@@ -64,7 +63,8 @@ async def _rebuild(
     merged, seeds = await rebuilding.merged_into(live), await rebuilding.all_seeds(live)
     total = sum(owner.decisions for owner in owners.values())
     began = time.monotonic()
-    for batch in _batches(families(owners, merged), owners):
+    sizes = {member_id: owner.decisions for member_id, owner in owners.items()}
+    for batch in in_portions(families(owners, merged), sizes):
         kept = await rebuilding.decisions_of(live, batch)
         accounts = [(member_id, owners[member_id].program_id) for member_id in batch]
         world, stuck = rebuilt(programs, seeds, accounts, kept)
@@ -76,20 +76,6 @@ async def _rebuild(
         outcome.decisions += sum(map(len, kept.values()))
         outcome.seconds = time.monotonic() - began
         told(outcome.decisions, total)
-
-
-def _batches(found: Sequence[Sequence[UUID]], owners: dict[UUID, Owner]) -> Iterator[list[UUID]]:
-    """Whole families, about so many decisions together."""
-    batch: list[UUID] = []
-    decisions = 0
-    for family in found:
-        batch += family
-        decisions += sum(owners[member_id].decisions for member_id in family)
-        if decisions >= DECISIONS_PER_BATCH:
-            yield batch
-            batch, decisions = [], 0
-    if batch:
-        yield batch
 
 
 @asynccontextmanager

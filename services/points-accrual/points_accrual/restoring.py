@@ -1,56 +1,64 @@
 """After a restore: decisions that were published and are not known any more are made again, as they were."""
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import asyncpg
 import orjson
 
-from contracts.decisions import Decided, DecisionsMadeV1
+from contracts.decisions import CommandDone, Decided, DecisionsMadeV1
 from contracts.members import MemberChangedV1
 from contracts.program import ProgramBook
 from shared.transaction import Message, Transaction
 
 from . import store
-from .domain.rebuilding import caught_up, emptied, families
+from .domain.rebuilding import caught_up, emptied, families, in_portions
 from .domain.replaying import Kept
 from .domain.world import World
-from .store import adopting, rebuilding
+from .store import adopting, chance, rebuilding
 from .store.journal import unpack
 from .store.rows import to_continuation
 
-
-class _Told(NamedTuple):
-    """What was read back."""
-
-    program_id: str
-    member_id: UUID
-    kept: Kept
+Told = Mapping[UUID, Sequence[Kept]]
+"""What was read back, by member."""
 
 
 async def adopt(programs: ProgramBook, tx: Transaction, batch: list[Message]) -> None:
-    """Bring the ledger to what its own decisions say. What it knows already changes nothing."""
+    """Bring the ledger to what its own decisions say. What it knows already changes nothing.
+
+    Raises LookupError when it has other decisions under the numbers of those, or lacks some between.
+    """
     events = [message.data for message in batch if isinstance(message.data, DecisionsMadeV1)]
-    if not events:
-        return
+    told, commands = defaultdict[UUID, list[Kept]](list), defaultdict[UUID, list[CommandDone]](list)
+    left: dict[UUID, str | None] = {}
     for event in events:
+        await chance.adopt(tx, event)
         await adopting.add_accounts(tx, event.program_id, event.accounts)
-    told = [_Told(event.program_id, item.member_id, _kept(item)) for event in events for item in event.decisions]
-    merged = {item.member_id: into for item in told if (into := _merged_into(item.kept)) is not None}
-    named = {item.member_id for event in events for item in event.accounts} | set(merged.values())
-    rows = await adopting.lock_families(tx, named)
-    world = await _remade(programs, tx, rows, told, merged)
-    for event in events:
-        for account in event.accounts:
-            continuation = to_continuation(account.continuation)
-            if continuation != world.continuations[account.member_id]:
-                world.continuations[account.member_id] = continuation
-                world.moved.add(account.member_id)
-        world.commands += event.commands
+        left |= {account.member_id: account.continuation for account in event.accounts}
+        for item in event.decisions:
+            told[item.member_id].append(_kept(item))
+        for command in event.commands:
+            commands[command.member_id].append(command)
+    merged = {key: into for key, items in told.items() for item in items if (into := _merged_into(item)) is not None}
+    rows = {row["member_id"]: row for row in await adopting.lock_families(tx, {*left, *merged.values()})}
+    sizes = {member_id: row["sequence"] + len(told[member_id]) for member_id, row in rows.items()}
+    for members in in_portions(families(sorted(rows), merged | _merged(rows)), sizes):
+        world = await _remade(programs, tx, [rows[member_id] for member_id in members], told)
+        for member_id in left.keys() & world.accounts.keys():
+            continuation = to_continuation(left[member_id])
+            if continuation != world.continuations[member_id]:
+                world.continuations[member_id] = continuation
+                world.moved.add(member_id)
+        world.commands += [command for member_id in members for command in commands[member_id]]
+        await _save(tx, world)
+
+
+async def _save(tx: Transaction, world: World) -> None:
     await adopting.note_stored(tx, world)
     await store.write(tx, world, store.decided(world))
     await store.write_commands(tx, world)
+    await adopting.close_approvals(tx, world.commands)
     await adopting.add_shared_uses(tx, world.shared_uses)
     await adopting.take_codes(tx, world, world.coupons.values())
     await adopting.plan_again(tx, sorted(world.members))
@@ -65,35 +73,52 @@ async def republish(programs: ProgramBook, tx: Transaction, after: str | None, l
     Who knows an event takes no notice; only balances would not do, since others count and tell by what happened.
     """
     heads = await adopting.heads(tx, UUID(after) if after else None, limit)
-    rows = await adopting.lock_families(tx, heads)
-    world = await _remade(programs, tx, rows, (), {}, anew=True)
+    rows = {row["member_id"]: row for row in await adopting.lock_families(tx, heads)}
+    members = [member_id for family in families(sorted(rows), _merged(rows)) for member_id in family]
+    world = await _remade(programs, tx, [rows[member_id] for member_id in members], {}, anew=True)
     tx.mark_locked(world.accounts)
     await store.publish_events(tx, world)
     return (str(heads[-1]) if heads else None), len(world.outbox)
 
 
+def _merged(rows: Mapping[UUID, asyncpg.Record]) -> dict[UUID, UUID]:
+    return {key: row["merged_into"] for key, row in rows.items() if row["merged_into"] in rows}
+
+
 async def _remade(
-    programs: ProgramBook, tx: Transaction, rows: Sequence[asyncpg.Record], told: Iterable[_Told],
-    merged: dict[UUID, UUID], *, anew: bool = False,
-) -> World:  # fmt: skip
-    """The accounts of these rows after what is told, with only that as their changes; `anew`: with all their past."""
-    known = {row["member_id"]: 0 if anew else row["sequence"] for row in rows}
-    programs_of = {row["member_id"]: row["program_id"] for row in rows}
-    merged = merged | {row["member_id"]: row["merged_into"] for row in rows if row["merged_into"] in known}
-    order = [member_id for family in families(sorted(known), merged) for member_id in family]
-    kept = await rebuilding.decisions_of(tx.connection, order)
-    for item in told:
-        if item.kept.sequence > known[item.member_id]:
-            kept.setdefault(item.member_id, []).append(item.kept)
+    programs: ProgramBook, tx: Transaction, rows: Sequence[asyncpg.Record], told: Told, *, anew: bool = False
+) -> World:
+    """The accounts of these rows, in the order of `families`, after what is told, with only that as their changes;
+    `anew`: with all their past.
+    """
+    kept = await rebuilding.decisions_of(tx.connection, [row["member_id"] for row in rows])
     seeds = await rebuilding.all_seeds(tx.connection)
-    world = emptied(programs, seeds, [(member_id, programs_of[member_id]) for member_id in order])
+    world = emptied(programs, seeds, [(row["member_id"], row["program_id"]) for row in rows])
     for row in rows:
         world.continuations[row["member_id"]] = to_continuation(row["continuation"])
         world.accounts[row["member_id"]].partition = row["partition"]
-    for member_id in order:
-        history = sorted(kept.get(member_id, ()), key=lambda item: item.sequence)
-        caught_up(world, member_id, known[member_id], history)
+    for row in rows:
+        member_id = row["member_id"]
+        history = _together(member_id, kept.get(member_id, ()), told.get(member_id, ()))
+        caught_up(world, member_id, 0 if anew else row["sequence"], history)
+        if row["planned"] and world.members[member_id].merged_into is None:
+            # A replay passes no days: the sweeper goes on with the one that was next.
+            world.members[member_id].next_date_at = row["next_date_at"]
     return world
+
+
+def _together(member_id: UUID, kept: Sequence[Kept], told: Sequence[Kept]) -> list[Kept]:
+    """All decisions of a member in their order."""
+    found = {item.sequence: item for item in kept}
+    for item in told:
+        if found.setdefault(item.sequence, item).key != item.key:
+            raise LookupError(
+                f"decision {item.sequence} of {member_id} was published as {item.key!r}, but the database has another "
+                f"under this number, {found[item.sequence].key!r}: it was written to before this was read back. "
+                "Restore it to a time before that, or let it go on without what was published by "
+                "`laurel offsets accept points-accrual --published`"
+            )
+    return [found[sequence] for sequence in sorted(found)]
 
 
 def _kept(item: Decided) -> Kept:

@@ -1,13 +1,15 @@
 """Month ends, leap days and clock changes, in the zone of the program."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from contracts.base import LATEST
+from contracts.base import EARLIEST, LATEST
 from contracts.program import Expiry
-from points_accrual.domain.calendar import days_later, expiry
+from points_accrual.domain.calendar import day_end, day_start, days_later, expiry
 
 BERLIN, CAIRO, NEW_YORK = ZoneInfo("Europe/Berlin"), ZoneInfo("Africa/Cairo"), ZoneInfo("America/New_York")
 
@@ -25,6 +27,15 @@ def test_activation_in_the_hour_that_clocks_skip_or_repeat() -> None:
     assert days_later(utc(2026, 3, 28, 1, 30), 1, BERLIN) == utc(2026, 3, 29, 1, 30)  # 02:30 is 03:30 then
     assert days_later(utc(2026, 10, 24, 0, 30), 1, BERLIN) == utc(2026, 10, 25, 0, 30)  # the first 02:30
     assert days_later(utc(2026, 10, 25, 1, 30), 0, BERLIN) == utc(2026, 10, 25, 1, 30)
+
+
+@given(st.dates(), st.sampled_from([BERLIN, ZoneInfo("Pacific/Kiritimati"), ZoneInfo("Pacific/Pago_Pago")]))
+def test_any_day_of_a_program_is_a_moment_that_events_can_tell(day: date, zone: ZoneInfo) -> None:
+    start, end = day_start(day, zone), day_end(day, zone)
+    assert EARLIEST <= start <= end < LATEST
+    if EARLIEST.date() < day < LATEST.date() - timedelta(days=1):
+        assert start < end
+        assert start.astimezone(zone).date() == day
 
 
 def test_an_activation_that_no_event_could_tell() -> None:

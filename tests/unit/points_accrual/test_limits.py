@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.points import PointsGrantedV1
+from contracts.program import Program
 from tests.unit.points_accrual.samples import (
     ANN,
     BOB,
@@ -110,6 +111,19 @@ def test_limits_of_activities() -> None:
     assert book.send(undone).buckets() == (0, 25, 0)
     book.send(activity("review", "7", object_id="a"))  # the product, the day and the month have room again
     assert book.buckets() == (0, 35, 0)
+
+
+def test_what_was_counted_counts_on_when_a_new_version_lists_limits_otherwise() -> None:
+    def version(number: int, *limits: dict[str, Any]) -> Program:
+        rule = {"type": "activity", "id": "review", "activity": "review", "points": 10, "limits": limits}
+        return program(rule, version=number, effective_from=T0 + (number - 2) * DAY)
+
+    ever = {"per": "lifetime", "points": 20}
+    book = Ledger(version(1, {"per": "day", "times": 9}, ever), version(2, ever), version(3, ever | {"per": "year"}))
+    book.send(enrolled(T0 - DAY), *(activity("review", str(n), at=T0 - timedelta(hours=1)) for n in range(3)))
+    assert book.buckets() == (0, 20, 0)
+    assert book.send(activity("review", "4", at=T0)).buckets() == (0, 20, 0)
+    assert book.send(activity("review", "5", at=T0 + DAY)).buckets() == (0, 30, 0)  # Another kind counts anew.
 
 
 @settings(max_examples=150, deadline=None)

@@ -170,7 +170,7 @@ async def _approve(programs: ProgramBook, principal: Principal, approval_id: UUI
     command = commands.Adjust(**item.body | {"approved_by": principal.subject})
     need = store.Need((item.member_id,), debit=max(0, -command.points))
     answer = await run_in(
-        tx, programs, principal.program_id, item.member_id, "adjust", command, f"approval-{approval_id}",
+        tx, programs, principal.program_id, item.member_id, "adjust", command, f"{store.APPROVAL_KEY}{approval_id}",
         adjusting.adjust, lambda _: need,
     )  # fmt: skip
     await store.decide_approval(tx, item, "approved", principal.subject)

@@ -10,6 +10,8 @@ from contracts.program import Expiry, Span
 
 LAST = LATEST - timedelta(seconds=1)
 """The last moment that events can tell."""
+_FIRST_DAY, _LAST_DAY = date(1970, 1, 2), date(2199, 12, 31)
+"""Days of a program beyond are as good as never and for ever, and would leave the calendar."""
 
 
 def days_later(at: datetime, days: int, zone: ZoneInfo) -> datetime:
@@ -25,13 +27,17 @@ def days_later(at: datetime, days: int, zone: ZoneInfo) -> datetime:
 
 def day_start(day: date, zone: ZoneInfo) -> datetime:
     """The first moment of a local day, in UTC."""
-    return datetime.combine(day, time(), zone).astimezone(UTC)
+    return _midnight(min(max(day, _FIRST_DAY), _LAST_DAY), zone)
 
 
 @lru_cache(maxsize=4096)
 def day_end(day: date, zone: ZoneInfo) -> datetime:
     """The first moment of the day that follows, in UTC."""
-    return min(day_start(day + timedelta(days=1), zone), LAST)
+    return min(_midnight(min(max(day, _FIRST_DAY), _LAST_DAY) + timedelta(days=1), zone), LAST)
+
+
+def _midnight(day: date, zone: ZoneInfo) -> datetime:
+    return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
 def months_later(day: date, months: int) -> date:

@@ -23,7 +23,7 @@ from .coupons import Coupon
 from .lots import Lot
 from .reaching import count_challenge, reassess
 from .standing import EVER
-from .world import Counted, Trigger, UseKey, World
+from .world import Counted, Trace, Trigger, UseKey, World
 
 _LOTS, _CLAIMS, _COUPONS = TypeAdapter(list[Lot]), TypeAdapter(list[Claim]), TypeAdapter(list[Coupon])
 
@@ -40,7 +40,7 @@ def take_over(world: World, loser: Account, survivor_id: UUID, trigger: Trigger)
         recorded_at=trigger.recorded_at, input=TakeOver(from_member_id=survivor.member_id).model_dump_json(),
     )  # fmt: skip
     leave(world, loser, survivor.member_id, out)
-    _tell(world, loser, out, trigger, "out", survivor.member_id)
+    _tell(world, loser, out, "out", survivor.member_id, trigger.trace)
     if world.replaying:
         return
     decision = begin(
@@ -49,11 +49,7 @@ def take_over(world: World, loser: Account, survivor_id: UUID, trigger: Trigger)
         input=TakeOver(from_member_id=loser.member_id).model_dump_json(),
     )  # fmt: skip
     decision.pin("taken", lambda: taken)
-    receive_all(world, survivor, loser.member_id, decision)
-    events = reassess(world, survivor, decision, None, _challenges(world, survivor))
-    _tell(world, survivor, decision, trigger, "in", loser.member_id)
-    for event in events:
-        world.tell(event, trigger.trace)
+    receive(world, survivor, loser.member_id, decision, trigger.trace)
     # Known by the merge: the survivor may have an enrolment of its own with that version.
     again = replace(trigger, kind="merge", version=decision.sequence)
     judge_again(world, survivor, again, *EVER)
@@ -114,7 +110,16 @@ def _take_state(account: Account, taken: dict[str, Any]) -> None:
         account.household_id = UUID(taken["household_id"])
 
 
-def receive_all(world: World, account: Account, loser_id: UUID, decision: Decision) -> None:
+def receive(world: World, account: Account, loser_id: UUID, decision: Decision, trace: Trace) -> None:
+    """Take over everything of another account, count challenges over all, and tell it."""
+    _receive_all(world, account, loser_id, decision)
+    events = reassess(world, account, decision, None, _challenges(world, account))
+    _tell(world, account, decision, "in", loser_id, trace)
+    for event in events:
+        world.tell(event, trace)
+
+
+def _receive_all(world: World, account: Account, loser_id: UUID, decision: Decision) -> None:
     """Everything of another account, as it was pinned."""
     taken, at = decision.pinned["taken"], decision.effective_at
     world.merge(loser_id, account.member_id)
@@ -171,8 +176,8 @@ def _challenges(world: World, account: Account) -> set[str]:
     return found
 
 
-def _tell(world: World, account: Account, decision: Decision, trigger: Trigger, direction: str, other: UUID) -> None:
-    finish(world, account, decision, trigger.trace)
+def _tell(world: World, account: Account, decision: Decision, direction: str, other: UUID, trace: Trace) -> None:
+    finish(world, account, decision, trace)
     if not decision.postings:
         return
     event = told(
@@ -180,4 +185,4 @@ def _tell(world: World, account: Account, decision: Decision, trigger: Trigger, 
         lambda posting: "transferred" in (posting.debit, posting.credit), _version(account),
         direction=direction, other_member_id=other, why="merge",
     )  # fmt: skip
-    world.tell(event, trigger.trace)
+    world.tell(event, trace)

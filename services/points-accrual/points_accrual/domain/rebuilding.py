@@ -4,7 +4,7 @@ What a decision took from other members is pinned with it, so no order between m
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -16,6 +16,8 @@ from .catalogue import RefusedError
 from .claims import Member
 from .replaying import Kept, replay
 from .world import World
+
+DECISIONS_PER_PORTION = 1000
 
 
 class Stuck(NamedTuple):
@@ -37,6 +39,20 @@ def families(members: Iterable[UUID], merged: Mapping[UUID, UUID]) -> list[list[
         return [*(found for loser in into[member_id] for found in with_merged(loser)), member_id]
 
     return [with_merged(member_id) for member_id in members if member_id not in merged]
+
+
+def in_portions(found: Iterable[Sequence[UUID]], sizes: Mapping[UUID, int]) -> Iterator[list[UUID]]:
+    """Whole families, about so many decisions together: histories are long, and all at once would not fit."""
+    portion: list[UUID] = []
+    decisions = 0
+    for family in found:
+        portion += family
+        decisions += sum(sizes[member_id] for member_id in family)
+        if decisions >= DECISIONS_PER_PORTION:
+            yield portion
+            portion, decisions = [], 0
+    if portion:
+        yield portion
 
 
 def rebuilt(

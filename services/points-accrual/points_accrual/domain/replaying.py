@@ -20,8 +20,7 @@ from .again import judge_one
 from .dates import grant_date
 from .deciding import take_activity, take_member, take_order, take_referral, take_segments, take_standing
 from .lots import ClaimKey
-from .merging import receive_all
-from .reaching import reassess
+from .merging import receive
 from .using import CouponFacts, apply
 from .world import Trace, Trigger, World
 
@@ -113,9 +112,7 @@ def _take_over(world: World, account: Account, kept: Kept) -> None:
         input=kept.input,
     )  # fmt: skip
     decision.pin("taken", dict)
-    receive_all(world, account, command.from_member_id, decision)
-    counted = world.counted.get(account.member_id, {}).values()
-    reassess(world, account, decision, None, {name for item in counted for name in item.counts})
+    receive(world, account, command.from_member_id, decision, TRACE)
 
 
 def _command(model: type[commands.Command], act: Callable[..., Any]) -> Callable[[World, Account, Kept], None]:

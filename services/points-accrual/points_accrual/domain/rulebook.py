@@ -242,8 +242,9 @@ def _ceilings(book: Rulebook) -> list[Ceiling]:
     found: list[Ceiling] = []
     for rule in earning.rules:
         if isinstance(rule, ActivityRule):
-            for place, limit in enumerate(rule.limits):
-                name = f"{rule.id}:{place}"
+            for limit in rule.limits:
+                # Not by its place: what was counted so far must count on when a new version lists them otherwise.
+                name = f"{rule.id}:{limit.per}:{'times' if limit.times else 'points'}"
                 found.append(Ceiling(name, limit.per, limit.points, limit.times, frozenset({rule.id})))
     for item in earning.campaigns:
         if item.budget is not None:

@@ -1,7 +1,6 @@
 """Points between members: gifts, and households that spend together. Points keep their expiry on the way."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -49,7 +48,13 @@ def _hand_out_all(
         and not other.frozen
         and world.members[other.member_id].status == "member"
     ]
-    lots = [(lot, other) for other in others for lot in other.lots.values() if lot.state == "active" and lot.remaining]
+    at = account.decisions[-1].effective_at
+    lots = [
+        (lot, other)
+        for other in others
+        for lot in other.lots.values()
+        if lot.state == "active" and lot.remaining and not (lot.expires_at and lot.expires_at <= at)
+    ]
     amounts: dict[UUID, int] = {}
     for lot, other in sorted(lots, key=lambda item: item[0].consumed_before()):
         part = min(missing, lot.remaining)
@@ -71,6 +76,8 @@ def _hand_out(world: World, account: Account, to_member_id: UUID, points: int, k
 def hand_out(world: World, account: Account, command: HandOut, key: str, trace: Trace) -> list[Portion]:
     """Points leave for another member, soonest-expiring first. What ran out meanwhile stays behind."""
     decision = _begin(world, account, "hand_out", f"command:{key}", key, command)
+    if command.why == "gift":
+        world.use(_given_today(world, account), command.points)
     points = min(command.points, account.active)
     portions = _leave(account, decision, points) if points else []
     for event in announce_time(world, account, decision):
@@ -119,10 +126,8 @@ def send(world: World, account: Account, command: Send, key: str, trace: Trace) 
         raise RefusedError("frozen", "Only members whose account is not frozen can give points away.")
     if not rules.minimum <= command.points <= rules.maximum:
         raise RefusedError("amount", f"Between {rules.minimum} and {rules.maximum} points can be given at once.")
-    use = UseKey(account.program_id, account.member_id, "transfers", _today(world.now, program))
-    if rules.per_day is not None and world.used(use) + command.points > rules.per_day:
+    if rules.per_day is not None and world.used(_given_today(world, account)) + command.points > rules.per_day:
         raise RefusedError("limit_reached", f"At most {rules.per_day} points a day can be given away.")
-    world.use(use, command.points)
     out = HandOut(to_member_id=command.to_member_id, points=command.points, why="gift")
     portions = hand_out(world, account, out, key, trace)
     missing = command.points - sum(portion.points for portion in portions)
@@ -133,8 +138,11 @@ def send(world: World, account: Account, command: Send, key: str, trace: Trace) 
     return Receive(from_member_id=account.member_id, why="gift", portions=tuple(portions), key=key), answer
 
 
-def _today(now: datetime, program: Any) -> str:
-    return period(now, "day", rulebook(program).zone)
+def _given_today(world: World, account: Account) -> UseKey:
+    """What counts how much was given away in a day of the program's zone."""
+    program = world.in_force(account.program_id)
+    day = period(world.now, "day", rulebook(program).zone) if program else world.now.date().isoformat()
+    return UseKey(account.program_id, account.member_id, "transfers", day)
 
 
 def receive(world: World, account: Account, command: Receive, key: str, trace: Trace) -> None:

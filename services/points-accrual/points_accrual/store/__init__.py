@@ -3,6 +3,7 @@
 from .audit import imbalances
 from .claims import key_of
 from .commands import (
+    APPROVAL_KEY,
     Approval,
     Need,
     decide_approval,
@@ -40,6 +41,7 @@ from .saving import decided, publish_events, save, write, write_commands
 from .sweeps import load_continued, load_due, load_unjudged
 
 __all__ = [
+    "APPROVAL_KEY",
     "LOOK",
     "Approval",
     "Need",

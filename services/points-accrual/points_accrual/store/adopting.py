@@ -4,19 +4,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
 import asyncpg
+import orjson
 
-from contracts.decisions import DecidedAccount
+from contracts.decisions import CommandDone, DecidedAccount
 from shared.transaction import Transaction
 
 from ..domain.coupons import Coupon
 from ..domain.lots import ClaimKey
 from ..domain.world import UseKey, World
+from .commands import APPROVAL_KEY
 from .rows import columns
 
 _FAMILIES = """
     WITH RECURSIVE family (member_id) AS (
         SELECT unnest($1::uuid[]) UNION SELECT m.member_id FROM members m JOIN family f ON m.merged_into = f.member_id)
-    SELECT a.member_id, a.program_id, a.partition, a.sequence, m.merged_into, m.continuation
+    SELECT a.member_id, a.program_id, a.partition, a.sequence, m.merged_into, m.continuation,
+        m.member_id IS NOT NULL AS planned, m.next_date_at
     FROM accounts a LEFT JOIN members m USING (member_id)
     WHERE a.member_id IN (SELECT member_id FROM family) ORDER BY a.member_id FOR UPDATE OF a"""
 
@@ -59,6 +62,19 @@ async def note_stored(tx: Transaction, world: World) -> None:
 async def plan_again(tx: Transaction, members: Sequence[UUID]) -> None:
     """Have their days found anew: a replay does not plan."""
     await tx.connection.execute("UPDATE members SET dates_version = 0 WHERE member_id = ANY($1::uuid[])", members)
+
+
+async def close_approvals(tx: Transaction, commands: Iterable[CommandDone]) -> None:
+    """What a second person approved waits no more."""
+    found = [item for item in commands if item.idempotency_key.startswith(APPROVAL_KEY)]
+    await tx.connection.execute(
+        "UPDATE approvals a SET state = 'approved', decided_by = k.d, decided_at = k.t"
+        " FROM unnest($1::uuid[], $2::text[], $3::timestamptz[]) AS k (i, d, t)"
+        " WHERE a.approval_id = k.i AND a.state = 'waiting'",
+        [UUID(item.idempotency_key.removeprefix(APPROVAL_KEY)) for item in found],
+        [orjson.loads(item.body)["approved_by"] for item in found],
+        [item.done_at for item in found],
+    )
 
 
 async def add_shared_uses(tx: Transaction, uses: Mapping[UseKey, int]) -> None:

@@ -9,13 +9,17 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from shared.transaction import Transaction
+from contracts.decisions import DecisionsMadeV1, DrawKept, SeedKept
+from contracts.ids import derived_id
+from shared.transaction import Cause, Transaction
 
 from ..domain.drawing import Entry, commitment
 from ..domain.world import World
+from .journal import pack, unpack
 from .rows import text
 
 SEED_BYTES = 32
+TICKETS_PER_RECORD = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +39,15 @@ async def make_seed(tx: Transaction, program_id: str, given: bytes | None = None
     """
     seed = secrets.token_bytes(SEED_BYTES) if given is None else given
     committed = commitment(seed)
-    await tx.connection.execute(
+    new = await tx.connection.fetchval(
         "INSERT INTO seeds (commitment, program_id, seed, made_at) VALUES ($1, $2, $3, $4)"
-        " ON CONFLICT (commitment) DO NOTHING",
+        " ON CONFLICT (commitment) DO NOTHING RETURNING true",
         committed, program_id, seed, tx.now,
     )  # fmt: skip
-    return await find_seed(tx.connection, program_id, committed)
+    found = await find_seed(tx.connection, program_id, committed)
+    if new and found is not None:
+        _publish_seed(tx, program_id, found)
+    return found
 
 
 async def find_seed(connection: asyncpg.Connection, program_id: str, committed: str) -> Seed | None:
@@ -54,11 +61,49 @@ async def find_seed(connection: asyncpg.Connection, program_id: str, committed: 
 
 async def show_seed(tx: Transaction, program_id: str, committed: str) -> bool:
     """The seed is public from now on. Returns False if it is already: then it can decide nothing any more."""
-    found = await tx.connection.fetchval(
-        "UPDATE seeds SET shown_at = $3 WHERE program_id = $1 AND commitment = $2 AND shown_at IS NULL RETURNING true",
+    row = await tx.connection.fetchrow(
+        "UPDATE seeds SET shown_at = $3 WHERE program_id = $1 AND commitment = $2 AND shown_at IS NULL"
+        " RETURNING commitment, seed, made_at, shown_at",
         program_id, committed, tx.now,
     )  # fmt: skip
-    return found is not None
+    if row is None:
+        return False
+    _publish_seed(tx, program_id, Seed(*row))
+    return True
+
+
+def _publish_seed(tx: Transaction, program_id: str, seed: Seed) -> None:
+    told = SeedKept(
+        commitment=seed.commitment, seed=seed.seed.hex(), made_at=seed.made_at, shown_at=seed.shown_at
+    )  # fmt: skip
+    event = DecisionsMadeV1(program_id=program_id, accounts=(), decisions=(), seeds=(told,))
+    _publish(tx, event, "seed", seed.commitment, seed.shown_at is not None)
+
+
+def _publish(tx: Transaction, event: DecisionsMadeV1, *facts: object) -> None:
+    """To the ledger's own topic: a backup may be older than a seed, or than the draw that showed it."""
+    program_id = event.program_id
+    event_id = derived_id(tx.now, event.TYPE, program_id, *facts)
+    tx.mark_locked([program_id])
+    tx.publish(event, id=event_id, time=tx.now, cause=Cause(f"decisions-{event_id}"))
+
+
+async def adopt(tx: Transaction, event: DecisionsMadeV1) -> None:
+    """Know the seeds and draws that were told before a restore: what a seed decided cannot be decided anew."""
+    for item in event.seeds:
+        await tx.connection.execute(
+            "INSERT INTO seeds (commitment, program_id, seed, made_at, shown_at) VALUES ($1, $2, $3, $4, $5)"
+            " ON CONFLICT (commitment) DO UPDATE SET shown_at = coalesce(seeds.shown_at, excluded.shown_at)",
+            item.commitment, event.program_id, bytes.fromhex(item.seed), item.made_at, item.shown_at,
+        )  # fmt: skip
+    for draw in event.draws:
+        await tx.connection.execute(
+            "INSERT INTO draws AS d (program_id, draw_id, held_at, result) VALUES ($1, $2, $3, $4::jsonb)"
+            " ON CONFLICT (program_id, draw_id) DO UPDATE SET"
+            " result = jsonb_set(d.result, '{tickets}', d.result->'tickets' || (excluded.result->'tickets'))"
+            " WHERE jsonb_array_length(d.result->'tickets') = $5 AND $5 > 0",
+            event.program_id, draw.draw_id, draw.held_at, unpack(draw.result, packed=True), draw.after,
+        )  # fmt: skip
 
 
 async def counts(
@@ -146,6 +191,12 @@ async def keep_draw(tx: Transaction, program_id: str, draw_id: str, result: dict
         "INSERT INTO draws (program_id, draw_id, held_at, result) VALUES ($1, $2, $3, $4::jsonb)",
         program_id, draw_id, tx.now, text(result),
     )  # fmt: skip
+    tickets = result["tickets"]
+    for after in range(0, max(1, len(tickets)), TICKETS_PER_RECORD):
+        some = pack(text(result | {"tickets": tickets[after : after + TICKETS_PER_RECORD]}))
+        draw = DrawKept(draw_id=draw_id, held_at=tx.now, after=after, result=some)
+        event = DecisionsMadeV1(program_id=program_id, accounts=(), decisions=(), draws=(draw,))
+        _publish(tx, event, "draw", draw_id, after)
 
 
 async def held_draws(connection: asyncpg.Connection, program_id: str) -> set[str]:

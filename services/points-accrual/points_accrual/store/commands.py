@@ -19,6 +19,9 @@ from .locking import load_uses, lock
 from .lots import load_all_lots, load_lots
 from .rows import text
 
+APPROVAL_KEY = "approval-"
+"""With the id of an approval: the idempotency key of what was approved."""
+
 
 @dataclass(frozen=True, slots=True)
 class Need:

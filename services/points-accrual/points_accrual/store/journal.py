@@ -75,17 +75,22 @@ async def _records(world: World, program_id: str, rows: dict[UUID, list[Row]]) -
     """As many decisions as fit into each, with the accounts they are of."""
     commands = [item for item in world.commands if world.accounts[item.member_id].program_id == program_id]
     told = [item.model_dump_json().encode() for item in commands]
-    record = _Record(told, size=sum(map(len, told)))
-    async for member_id, account in in_turns(sorted(world.accounts.items()), TURN):
+    record, last = _Record(told, size=sum(map(len, told))), None
+    accounts = sorted((world.owner(member_id), member_id, account) for member_id, account in world.accounts.items())
+    # Both sides of a merge stay together: one cannot be made again without the other.
+    merging = {owner for owner, member_id, _ in accounts if owner != member_id}
+    async for owner, member_id, account in in_turns(accounts, TURN):
         if account.program_id != program_id or not (account.decisions or member_id in world.moved):
             continue
         head = orjson.dumps(_account(world, account))
         for row in rows.get(member_id) or (None,):
             decision = b"" if row is None else orjson.dumps(_decided(row), option=orjson.OPT_UTC_Z)
-            if record.accounts and record.size + len(head) + len(decision) > RECORD_BYTES:
+            full = record.size + len(head) + len(decision) > RECORD_BYTES
+            if full and record.accounts and not (owner == last and owner in merging):
                 yield record
                 record = _Record([])
             record.add(member_id, head, row, decision)
+            last = owner
     if record.accounts:
         yield record
 
@@ -105,11 +110,12 @@ def _decided(row: Row) -> Part:
         "occurred_at": occurred_at, "effective_at": effective_at, "input": given, "pinned": pinned,
     }  # fmt: skip
     if len(given) + len(pinned) > PACKED_CHARS:
-        told |= {"input": _pack(given), "pinned": _pack(pinned), "packed": True}
+        told |= {"input": pack(given), "pinned": pack(pinned), "packed": True}
     return told
 
 
-def _pack(words: str) -> str:
+def pack(words: str) -> str:
+    """Compressed, in base64."""
     return base64.b64encode(zlib.compress(words.encode())).decode()
 
 
