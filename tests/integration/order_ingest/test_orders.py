@@ -194,6 +194,24 @@ async def test_orders_flow_before_the_program_is_known_and_enrolment_follows(unp
     assert await edge.harness.outbox() == []
 
 
+async def test_nobody_is_judged_by_a_program_that_may_be_out_of_date(unprogrammed: Edge) -> None:
+    edge, context = unprogrammed, unprogrammed.harness.context
+    edge.programs.add(program(on=()))
+    context.reference_current = lambda: False
+    await edge.webhook(body(PAID))
+    for name in ("deliveries", "undecided"):
+        await edge.loop(name)
+    outbox = [event for _, event in await edge.harness.outbox()]
+    [shopper] = [event for event in outbox if isinstance(event, MemberChangedV1)]
+    [changed] = [event for event in outbox if isinstance(event, OrderChangedV1)]
+    assert (shopper.status, changed.member_id) == ("shopper", shopper.member_id), "orders flow all the while"
+    edge.programs.add(program(version=2))
+    context.reference_current = lambda: True
+    await edge.loop("undecided")
+    [member] = await edge.published(MemberChangedV1)
+    assert (member.member_id, member.enrolled_at) == (shopper.member_id, changed.placed_at)
+
+
 async def test_concurrent_deliveries_of_one_new_person_make_one_member(edge: Edge) -> None:
     """Eight readers at once, over deliveries that share people and orders in every way."""
     for number in range(120):
