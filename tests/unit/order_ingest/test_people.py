@@ -1,5 +1,6 @@
 """One person, one member; and when a shopper becomes one."""
 
+import itertools
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 from typing import Any
@@ -14,7 +15,16 @@ from contracts.program import Program, ProgramBook, ProgramPublishedV1
 from order_ingest.domain.fingerprints import email_fingerprint, order_fingerprints
 from order_ingest.domain.identity import IdentityKey, Person, Resolution, resolve
 from order_ingest.domain.masking import masked
-from order_ingest.domain.members import MemberState, Moment, Sighting, contact_event, enrol, member_event, observe
+from order_ingest.domain.members import (
+    MemberState,
+    Moment,
+    Sighting,
+    contact_event,
+    enrol,
+    member_event,
+    observe,
+    recalled,
+)
 from order_ingest.domain.shopify import read
 
 from .payloads import body, dispute, genuine, order
@@ -166,6 +176,30 @@ def test_nobody_has_two_birthdays_a_year(told: list[tuple[int, str | None]], exp
         state = observed([sighting(hours, customer_id="77", birthday=birthday) for hours, birthday in order_])
         event = member_event(state, salt=SALT, program_id="aurora", member_id=A, version=1, recorded_at=AT)
         assert event.birthday == expected
+
+
+def test_an_account_is_not_overwritten_by_guests() -> None:
+    """A guest may order by an address that the account once had."""
+    told = [
+        sighting(0, customer_id="1", email="old@x.io", first_name="Ada", email_consent=False, locale="en"),
+        sighting(1, customer_id="1", email="new@x.io"),
+        sighting(2, email="old@x.io", first_name="Evil", last_name="Eve", email_consent=True, locale="az"),
+    ]
+    for seen in itertools.permutations(told):
+        values = {field: statement.value for field, statement in observed(list(seen)).told.items()}
+        assert values == {
+            "email": "new@x.io", "first_name": "Ada", "last_name": "Eve", "email_consent": False, "locale": "en",
+        }  # fmt: skip
+
+
+def test_what_is_recalled_of_an_account_is_not_overwritten_by_guests() -> None:
+    account = observed([sighting(0, customer_id="1", email="new@x.io", email_consent=False)])
+    known: dict[str, Any] = {"program_id": "aurora", "member_id": A, "version": 1, "recorded_at": AT}
+    state = recalled(recalled(None, member_event(account, salt=SALT, **known)), contact_event(account, **known))
+    state = observe(state, sighting(1, email="old@x.io", email_consent=True))
+    assert (state.told["email"].value, state.told["email_consent"].value) == ("new@x.io", False)
+    state = observe(state, sighting(2, customer_id="1", email="newest@x.io"))
+    assert state.told["email"].value == "newest@x.io"
 
 
 def test_only_contacts_carry_clear_personal_data() -> None:

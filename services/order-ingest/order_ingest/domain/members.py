@@ -21,13 +21,18 @@ LOCKED: frozenset[Told] = frozenset({"birthday"})
 
 
 class Statement(Model):
-    """What was said of one field. The last counts, of two at the same time the greater text; if locked, the first."""
+    """What was said of one field. The last counts, of two at the same time the greater text; if locked, the first.
+
+    What an account says counts before what guests say, who may order by anybody's address, or by a former one.
+    """
 
     value: str | bool | dict[str, str]
     at: Instant
+    named: bool = False
+    """It was said with a customer id."""
 
-    def key(self) -> tuple[datetime, str]:
-        return self.at, json.dumps(self.value, sort_keys=True, ensure_ascii=False)
+    def key(self) -> tuple[datetime, str, bool]:
+        return self.at, json.dumps(self.value, sort_keys=True, ensure_ascii=False), self.named
 
 
 class Moment(Model):
@@ -84,18 +89,23 @@ _OF_MEMBERS: tuple[Told, ...] = ("locale", "email_consent", "attributes", "birth
 
 
 def recalled(state: MemberState | None, event: MemberChangedV1 | ContactChangedV1) -> MemberState:
-    """What was published of a person, as a state; when each thing was told is not on the topic, only until when."""
+    """What was published of a person, as a state; when each thing was told is not on the topic, only until when.
+
+    Nor is who told it: of who has an account, the account.
+    """
     at = event.recorded_at
     before = state or MemberState(seen_at=at)
+    customers = {(ref.source, ref.customer_id): ref for ref in before.customers}
+    if isinstance(event, MemberChangedV1):
+        customers |= {(ref.source, ref.customer_id): ref for ref in event.customers}
     told = dict(before.told)
     for field in _OF_CONTACTS if isinstance(event, ContactChangedV1) else _OF_MEMBERS:
         value = getattr(event, field)
         if value not in (None, {}) and (field not in told or told[field].value != value):
-            told[field] = Statement(value=value, at=at)
+            told[field] = Statement(value=value, at=at, named=bool(customers))
     found = {"told": {field: told[field] for field in sorted(told)}}
     if isinstance(event, ContactChangedV1):
         return before.model_copy(update=found)
-    customers = {(ref.source, ref.customer_id): ref for ref in (*before.customers, *event.customers)}
     known = {
         "seen_at": event.seen_at if state is None else min(before.seen_at, event.seen_at),
         "enrolled_at": earliest(before.enrolled_at, event.enrolled_at),
@@ -105,8 +115,9 @@ def recalled(state: MemberState | None, event: MemberChangedV1 | ContactChangedV
 
 
 def _counting(field: Told, *statements: Statement) -> Statement:
-    choose = min if field in LOCKED else max
-    return choose(statements, key=Statement.key)
+    if field in LOCKED:
+        return min(statements, key=Statement.key)
+    return max(statements, key=lambda statement: (statement.named, *statement.key()))
 
 
 def _statements(sighting: Sighting) -> dict[Told, Statement]:
@@ -120,7 +131,12 @@ def _statements(sighting: Sighting) -> dict[Told, Statement]:
         "attributes": sighting.attributes or None,
         "birthday": customer.birthday,
     }
-    return {field: Statement(value=value, at=sighting.told_at) for field, value in values.items() if value is not None}
+    named = customer.customer_id is not None
+    return {
+        field: Statement(value=value, at=sighting.told_at, named=named)
+        for field, value in values.items()
+        if value is not None
+    }
 
 
 def enrol(state: MemberState, programs: ProgramBook, program_id: str) -> MemberState:
