@@ -173,6 +173,16 @@ async def test_an_earlier_order_that_arrives_later_moves_the_enrolment(edge: Edg
     assert second.enrolled_at < first.enrolled_at
 
 
+async def test_an_old_order_that_is_touched_does_not_date_the_account_back(unprogrammed: Edge) -> None:
+    edge = unprogrammed
+    edge.programs.add(program(on=("account",)))
+    await edge.send(body(order(customer=ACCOUNT | {"state": "disabled"})))
+    await edge.send(body(order(customer=ACCOUNT, updated_at="2024-12-24T00:00:00Z")))
+    shopper, member = await edge.published(MemberChangedV1)
+    assert (shopper.status, member.status) == ("shopper", "member")
+    assert member.enrolled_at == datetime(2024, 12, 24, tzinfo=UTC)
+
+
 async def test_a_test_order_enrols_nobody(edge: Edge) -> None:
     await edge.send(body(order(test=True)))
     [member] = await edge.published(MemberChangedV1)

@@ -22,6 +22,7 @@ from order_ingest.domain.members import (
     contact_event,
     enrol,
     member_event,
+    moments_of,
     observe,
     recalled,
 )
@@ -151,6 +152,26 @@ def test_a_moment_is_judged_by_the_version_in_force_then(moments: list[Moment], 
     state = enrol(observed([sighting(moments=tuple(moments))]), book(ACCOUNTS, ORDERS), "aurora")
     assert state.enrolled_at == (None if expected_day is None else AT + timedelta(days=expected_day))
     assert state.waiting == ()
+
+
+@pytest.mark.parametrize(
+    ("told", "account_at"),
+    [
+        ({"updated_at": "2024-05-01T10:00:05+02:00"}, "2024-05-01T07:59:58+00:00"),
+        ({"updated_at": "2024-05-02T09:59:58+02:00"}, "2024-05-01T07:59:58+00:00"),
+        ({"updated_at": "2024-05-02T09:59:59+02:00"}, "2024-05-02T07:59:59+00:00"),
+        ({"updated_at": "2024-12-24T10:00:00+01:00"}, "2024-12-24T09:00:00+00:00"),
+        ({"updated_at": "2024-12-24T10:00:00+01:00", "customer": {"id": 77, "state": "disabled"}}, None),
+        ({"test": True}, None),
+    ],
+    ids=["with the order", "within a day", "later", "touched in December", "no account", "a test"],
+)
+def test_an_account_is_as_old_as_the_word_of_it(told: dict[str, Any], account_at: str | None) -> None:
+    report = read(body(order(**told)), "shop")
+    assert isinstance(report, OrderReport)
+    found = {moment.kind: moment.at for moment in moments_of(report)}
+    assert found.get("account") == (datetime.fromisoformat(account_at) if account_at else None)
+    assert found.get("first_order") == (None if report.test else report.placed_at)
 
 
 def test_moments_wait_for_their_program_and_an_earlier_one_moves_the_enrolment() -> None:

@@ -1,14 +1,14 @@
 """What is known of a person, whoever tells it in whatever order, and when that made them a member."""
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import Field
 
 from contracts.base import Instant, Model
-from contracts.commerce import Customer
+from contracts.commerce import Customer, OrderReport
 from contracts.members import ContactChangedV1, CustomerRef, MemberChangedV1
 from contracts.program import Program, ProgramBook
 
@@ -18,6 +18,9 @@ from .fingerprints import email_fingerprint
 Told = Literal["email", "first_name", "last_name", "locale", "email_consent", "attributes", "birthday"]
 LOCKED: frozenset[Told] = frozenset({"birthday"})
 """What was said first stays, whatever is said later: so nobody has two birthdays a year."""
+PROMPT_MAX = timedelta(days=1)
+"""A snapshot says who has an account when it is told. So soon after the order that was so when it was placed; an old
+order that is touched would else date today's account back, and a year of points with it."""
 
 
 class Statement(Model):
@@ -62,6 +65,19 @@ class MemberState(Model):
     told: dict[Told, Statement] = Field(default={})
     waiting: Annotated[tuple[Moment, ...], Field(max_length=1000)] = ()
     """Moments to be judged when their program is known."""
+
+
+def moments_of(report: OrderReport) -> tuple[Moment, ...]:
+    """What an order says of when its customer may have become a member. Test orders say nothing."""
+    if report.test:
+        return ()
+    moments = []
+    if report.customer.account:
+        prompt = report.updated_at - report.placed_at <= PROMPT_MAX
+        moments.append(Moment(kind="account", at=report.placed_at if prompt else report.updated_at))
+    if report.customer.customer_id is not None:
+        moments.append(Moment(kind="first_order", at=report.placed_at))
+    return tuple(moments)
 
 
 def observe(state: MemberState | None, sighting: Sighting) -> MemberState:
