@@ -64,6 +64,8 @@ def _take_order(world: World, fact: Fact) -> None:
     member_id = _see(world, fact, report.placed_at, report.updated_at, moments_of(report), order.member_id)
     if order.member_id is None:
         order.member_id = member_id
+    elif order.member_id != member_id and order.changed_by is fact:
+        log.info("an order stays with who it was published with", member_id=str(order.member_id), named=str(member_id))
 
 
 def _take_refund(world: World, fact: Fact) -> None:
@@ -127,7 +129,8 @@ def _see(
 ) -> UUID:
     """Take in what a fact says of a person. Returns the member.
 
-    Who orders without a name is a shopper known by that order alone; a name that comes with a later snapshot is theirs.
+    Who orders without a name is a shopper known by that order alone; a name that comes with a later snapshot is theirs,
+    unless it is somebody's already. The order stays theirs even then, so that it enrols nobody else.
     """
     report, person = fact.report, fact.person
     assert person is not None
@@ -140,7 +143,7 @@ def _see(
     member = world.members.setdefault(member_id, MemberRow(member_id, fact.program_id))
     sighting = Sighting(
         seen_at=seen_at, told_at=told_at, source=report.source, customer=report.customer,
-        attributes=attributes or {}, moments=moments,
+        attributes=attributes or {}, moments=moments if order_member_id in (None, member_id) else (),
     )  # fmt: skip
     state = enrol(observe(member.state, sighting), world.programs, fact.program_id)
     member.become(state, fact.recorded_at, fact.cause)

@@ -24,6 +24,7 @@ REFUNDED = order(updated_at="2024-05-03T08:00:01Z", financial_status="partially_
 DISPUTE = dispute(amount="60.00")
 LOST = dispute(amount="60.00", status="lost", finalized_on="2024-06-01T00:00:00Z")
 GUEST: dict[str, Any] = {"customer": None, "email": "eve@example.com", "contact_email": None}
+NAMELESS: dict[str, Any] = {"customer": None, "email": None, "contact_email": None}
 ACCOUNT = {
     "id": 90, "email": "Eve@example.com", "verified_email": True, "state": "enabled", "first_name": "Eve",
     "updated_at": "2024-06-01T00:00:00Z",
@@ -154,13 +155,29 @@ async def test_an_order_keeps_the_member_it_was_first_published_with(edge: Edge)
 
 
 async def test_a_name_that_comes_later_belongs_to_the_nameless_order(edge: Edge) -> None:
-    await edge.send(body(order(customer=None, email=None, contact_email=None)))
+    await edge.send(body(order(**NAMELESS)))
     [first] = await edge.published(OrderChangedV1)
     await edge.send(body(order(updated_at="2024-07-01T00:00:00Z")))
     [member] = await edge.published(MemberChangedV1)
     assert (member.member_id, member.status) == (first.member_id, "member")
-    await edge.send(body(order(customer=None, email=None, contact_email=None, updated_at="2024-08-01T00:00:00Z")))
+    await edge.send(body(order(**NAMELESS, updated_at="2024-08-01T00:00:00Z")))
     assert len(await edge.fetch("SELECT FROM members")) == 1
+
+
+async def test_a_nameless_order_that_is_later_a_known_customers_enrols_nobody(edge: Edge) -> None:
+    """It stays with the nameless shopper, so that it would make somebody a member by an order that is not theirs."""
+    await edge.send(body(ACCOUNT | {"state": "disabled"}))
+    [known] = await edge.published(MemberChangedV1)
+    await edge.send(body(order(**NAMELESS)))
+    [first] = await edge.published(OrderChangedV1)
+    await edge.send(body(order(customer=ACCOUNT, updated_at="2024-05-01T08:00:09Z", note_attributes=[])))
+    await edge.send(body(order(customer=ACCOUNT, updated_at="2024-05-01T08:00:10Z", tags="x")))
+    assert {event.member_id for event in await edge.published(OrderChangedV1)} == {first.member_id}
+    rows = await edge.fetch("SELECT member_id, status FROM members")
+    assert {tuple(row) for row in rows} == {(known.member_id, "shopper"), (first.member_id, "shopper")}
+    await edge.send(body(order(id=4002, customer=ACCOUNT)))
+    [member] = await edge.published(MemberChangedV1)
+    assert (member.member_id, member.status) == (known.member_id, "member"), "their own order does"
 
 
 async def test_an_earlier_order_that_arrives_later_moves_the_enrolment(edge: Edge) -> None:
