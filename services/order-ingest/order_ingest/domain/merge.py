@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from contracts.base import EARLIEST, Instant, Model
-from contracts.orders import Dispute, OrderFacts, OrderLine, Refund
+from contracts.orders import Dispute, OrderLine, Refund
 
 from .facts import LooseDispute, LooseRefund, Scale, Snapshot, contested, earliest, settle
 
@@ -195,7 +195,7 @@ def digest(model: Model) -> str:
     return hashlib.sha256(model.model_dump_json().encode()).hexdigest()
 
 
-def render(state: OrderState) -> OrderFacts | None:
+def render(state: OrderState) -> Snapshot | None:
     """The canonical order; None while no snapshot of it is known.
 
     Scalars are the latest snapshot's; lines are as placed, those of the latest snapshot first. A refund told by a
