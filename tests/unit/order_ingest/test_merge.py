@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import reduce
+from time import process_time
 from typing import Any, Literal
 
 import pytest
@@ -214,6 +215,13 @@ def test_lines_stay_as_placed() -> None:
     facts = render(merged(snapshot(lines=(line("a", quantity=3), line("c"))), edited))
     assert facts is not None
     assert [(item.line_id, item.quantity) for item in facts.lines] == [("b", 1), ("a", 3), ("c", 1)]
+
+
+def test_an_order_of_very_many_lines_is_rendered_at_once() -> None:
+    state = merged(snapshot(lines=tuple(line(str(number)) for number in range(10_000))))
+    began = process_time()
+    assert render(state) == state.latest
+    assert process_time() - began < 1
 
 
 def test_the_platforms_version_counts_before_its_clock() -> None:

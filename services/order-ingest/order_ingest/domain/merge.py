@@ -204,8 +204,7 @@ def render(state: OrderState) -> Snapshot | None:
     if state.latest is None:
         return None
     seen = {item.line.line_id: item.line for item in state.lines}
-    first = [line.line_id for line in state.latest.lines]
-    order = [*first, *(line_id for line_id in seen if line_id not in set(first))]
+    order = dict.fromkeys([*(line.line_id for line in state.latest.lines), *seen])
     told = {item.refund.refund_id: item.refund for item in state.refunds}
     scale = Scale.of(state.latest)
     loose = [
