@@ -23,17 +23,23 @@ _PAYMENT_RANKS = {
 }
 
 
+READING = 1
+"""Raised whenever an adapter is mended so that it reads the same delivery otherwise: what is read again then counts.
+States from before this number have none."""
+
+
 class Rank(Model):
-    """How much a snapshot counts against another: the platform's version, its time, how far it got, its content."""
+    """How much a snapshot counts: the platform's version, its time, how far it got, how it was read, its content."""
 
     version: int
     updated_at: Instant
     progress: int
     """A tie in time never takes back a payment or a cancellation."""
+    reading: int = 0
     digest: str
 
-    def key(self) -> tuple[int, Instant, int, str]:
-        return self.version, self.updated_at, self.progress, self.digest
+    def key(self) -> tuple[int, Instant, int, int, str]:
+        return self.version, self.updated_at, self.progress, self.reading, self.digest
 
 
 class SeenLine(Model):
@@ -79,14 +85,15 @@ class OrderState(Model):
 EMPTY = OrderState()
 
 
-def of_snapshot(snapshot: Snapshot) -> OrderState:
-    """The state that one snapshot alone makes."""
+def of_snapshot(snapshot: Snapshot, reading: int = READING) -> OrderState:
+    """The state that one snapshot alone makes. `reading`: how its adapter read then."""
     rank = Rank(
         version=snapshot.version,
         updated_at=snapshot.updated_at,
         progress=_PAYMENT_RANKS[snapshot.payment] * 4
         + 2 * (snapshot.cancelled_at is not None)
         + (snapshot.fulfilled_at is not None),
+        reading=reading,
         digest=digest(snapshot),
     )
     return OrderState(
@@ -150,10 +157,11 @@ def _sorted_refunds(seen: Iterable[SeenRefund]) -> tuple[SeenRefund, ...]:
 
 
 def _sorted_loose(refunds: Iterable[LooseRefund]) -> tuple[LooseRefund, ...]:
+    """Each refund as the one tells it that knows what was paid; among equals the greater text."""
     best: dict[str, LooseRefund] = {}
     for refund in refunds:
         known = best.setdefault(refund.refund_id, refund)
-        best[refund.refund_id] = max(known, refund, key=lambda item: item.model_dump_json())
+        best[refund.refund_id] = max(known, refund, key=lambda item: (item.paid is not None, item.model_dump_json()))
     return tuple(best[refund_id] for refund_id in sorted(best))
 
 
