@@ -16,6 +16,7 @@ from order_ingest.domain.fingerprints import email_fingerprint, order_fingerprin
 from order_ingest.domain.identity import IdentityKey, Person, Resolution, resolve
 from order_ingest.domain.masking import masked
 from order_ingest.domain.members import (
+    WAITING_MAX,
     MemberState,
     Moment,
     Sighting,
@@ -181,6 +182,17 @@ def test_moments_wait_for_their_program_and_an_earlier_one_moves_the_enrolment()
     earlier = enrol(observe(state, sighting(moments=(moment("account", 2),))), book(ACCOUNTS), "aurora")
     later = enrol(observe(earlier, sighting(moments=(moment("account", 9),))), book(ACCOUNTS), "aurora")
     assert (state.enrolled_at, earlier.enrolled_at, later) == (AT + timedelta(5), AT + timedelta(2), earlier)
+
+
+def test_however_many_moments_wait_the_earliest_are_kept() -> None:
+    kinds = [("account", 0), ("first_order", 1), ("opt_in", 2)]
+    seen = [sighting(moments=tuple(moment(kind, first + n) for n in range(1200))) for kind, first in kinds]
+    for told in (seen, seen[::-1]):
+        state = observed([*told, sighting(moments=(moment("account", -1),)), *told])
+        assert [item for item in state.waiting if item.kind == "account"][:2] == [moment("account", n) for n in (-1, 0)]
+        assert len(state.waiting) == 3 * WAITING_MAX
+        assert MemberState.model_validate_json(state.model_dump_json()) == state
+        assert enrol(state, book(ORDERS), "aurora").enrolled_at == AT + timedelta(days=1)
 
 
 @pytest.mark.parametrize(

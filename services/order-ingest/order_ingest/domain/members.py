@@ -2,7 +2,7 @@
 
 import json
 from datetime import datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 from uuid import UUID
 
 from pydantic import Field
@@ -18,6 +18,10 @@ from .fingerprints import email_fingerprint
 Told = Literal["email", "first_name", "last_name", "locale", "email_consent", "attributes", "birthday"]
 LOCKED: frozenset[Told] = frozenset({"birthday"})
 """What was said first stays, whatever is said later: so nobody has two birthdays a year."""
+Kind = Literal["account", "first_order", "opt_in"]
+_KINDS: tuple[Kind, ...] = get_args(Kind)
+WAITING_MAX = 300
+"""Moments of one kind that are kept of a member while the program is not known."""
 PROMPT_MAX = timedelta(days=1)
 """A snapshot says who has an account when it is told. So soon after the order that was so when it was placed; an old
 order that is touched would else date today's account back, and a year of points with it."""
@@ -41,7 +45,7 @@ class Statement(Model):
 class Moment(Model):
     """Something that makes a shopper a member, if the program in force then says so."""
 
-    kind: Literal["account", "first_order", "opt_in"]
+    kind: Kind
     at: Instant
 
 
@@ -90,14 +94,20 @@ def observe(state: MemberState | None, sighting: Sighting) -> MemberState:
     customers = {(ref.source, ref.customer_id) for ref in before.customers}
     if sighting.customer.customer_id is not None:
         customers.add((sighting.source, sighting.customer.customer_id))
-    moments = {(moment.at, moment.kind) for moment in (*before.waiting, *sighting.moments)}
     return MemberState(
         seen_at=min(before.seen_at, sighting.seen_at),
         enrolled_at=before.enrolled_at,
         customers=tuple(CustomerRef(source=source, customer_id=value) for source, value in sorted(customers)),
         told={field: told[field] for field in sorted(told)},
-        waiting=tuple(Moment(kind=kind, at=at) for at, kind in sorted(moments)),
+        waiting=_waiting(*before.waiting, *sighting.moments),
     )
+
+
+def _waiting(*moments: Moment) -> tuple[Moment, ...]:
+    """The earliest of each kind: the one that will count is among them, unless very many lie before the program."""
+    by_kind = {kind: {moment.at for moment in moments if moment.kind == kind} for kind in _KINDS}
+    kept = sorted((at, kind) for kind, times in by_kind.items() for at in sorted(times)[:WAITING_MAX])
+    return tuple(Moment(kind=kind, at=at) for at, kind in kept)
 
 
 _OF_CONTACTS: tuple[Told, ...] = ("email", "first_name", "last_name")
