@@ -132,5 +132,6 @@ async def republish_activities(tx: Transaction, after: str | None, limit: int) -
 
 
 def _source_key(after: str | None) -> store.SourceKey:
-    program_id, source, own_id = after.split("\x1f") if after else ("", "", "")
+    # A program and a source are slugs; the source's own id may hold anything.
+    program_id, source, own_id = after.split("\x1f", 2) if after else ("", "", "")
     return program_id, source, own_id

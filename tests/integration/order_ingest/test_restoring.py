@@ -2,11 +2,12 @@
 
 import pytest
 
+from contracts.activities import ActivityRecordedV1
 from contracts.base import Event
 from contracts.orders import OrderChangedV1
 
 from .conftest import Edge
-from .test_api import amount, order, post
+from .test_api import activity, amount, order, post
 
 pytestmark = pytest.mark.integration
 
@@ -45,3 +46,20 @@ async def test_platforms_without_versions_have_none(edge: Edge) -> None:
     await edge.read()
     [newer] = await edge.published(OrderChangedV1)
     assert (newer.revision, newer.version, newer.total.shop_minor) == (2, None, 1)
+
+
+async def test_all_is_sent_again_whatever_it_is_called(edge: Edge) -> None:
+    names = {"a", "a\x1fb", "a\x1fb\x1fc", "b/c"}
+    for name in sorted(names):
+        assert (await post(edge, "orders", order(order_id=name)))[0] == 202
+        assert (await post(edge, "activities", activity(activity_id=name)))[0] == 202
+    await edge.read()
+    await edge.harness.outbox()
+    for sending in edge.harness.service.republish[1:]:
+        after, sent = await edge.harness.context.execute(lambda tx, send=sending: send(tx, None, 1))
+        while sent:
+            after, sent = await edge.harness.context.execute(lambda tx, send=sending, at=after: send(tx, at, 1))
+    outbox = [event for _, event in await edge.harness.outbox()]
+    assert {event.order_id for event in outbox if isinstance(event, OrderChangedV1)} == names
+    assert {event.activity_id for event in outbox if isinstance(event, ActivityRecordedV1)} == names
+    assert len(outbox) == 2 * len(names)
