@@ -5,6 +5,7 @@ import pytest
 from contracts.activities import ActivityRecordedV1
 from contracts.base import Event
 from contracts.orders import OrderChangedV1
+from shared.service import Republish
 
 from .conftest import Edge
 from .test_api import activity, amount, order, post
@@ -16,6 +17,10 @@ async def adopt(edge: Edge, *events: Event) -> None:
     adopting, batch = edge.harness.service.adopt, [edge.harness.message(event) for event in events]
     assert adopting is not None
     await edge.harness.context.execute(lambda tx: adopting(tx, batch))
+
+
+async def send_again(edge: Edge, sending: Republish, after: str | None) -> tuple[str | None, int]:
+    return await edge.harness.context.execute(lambda tx: sending(tx, after, 1))
 
 
 async def test_an_older_state_that_is_read_again_changes_nothing(edge: Edge) -> None:
@@ -56,9 +61,9 @@ async def test_all_is_sent_again_whatever_it_is_called(edge: Edge) -> None:
     await edge.read()
     await edge.harness.outbox()
     for sending in edge.harness.service.republish[1:]:
-        after, sent = await edge.harness.context.execute(lambda tx, send=sending: send(tx, None, 1))
-        while sent:
-            after, sent = await edge.harness.context.execute(lambda tx, send=sending, at=after: send(tx, at, 1))
+        after, count = await send_again(edge, sending, None)
+        while count:
+            after, count = await send_again(edge, sending, after)
     outbox = [event for _, event in await edge.harness.outbox()]
     assert {event.order_id for event in outbox if isinstance(event, OrderChangedV1)} == names
     assert {event.activity_id for event in outbox if isinstance(event, ActivityRecordedV1)} == names
