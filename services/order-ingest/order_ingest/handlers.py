@@ -151,7 +151,7 @@ def _see(
 
 
 def _identify(world: World, person: Person, fresh: UUID) -> UUID:
-    found = resolve(person, world.owners, world.sources_of, fresh)
+    found = resolve(person, world.owners, world.sources_of, world.address_of, fresh)
     if found.clash:
         log.warning("two members share a verified address and stay two", member_id=str(found.member_id))
     for key in found.claims:

@@ -146,6 +146,23 @@ async def test_an_unverified_account_does_not_get_the_guests_orders(edge: Edge) 
     assert (await edge.get("/v1/members?email=eve@example.com"))["member_id"] == str(guest.member_id)
 
 
+@pytest.mark.parametrize("together", [False, True], ids=["one by one", "in one batch"])
+async def test_an_address_that_moved_to_another_account_leads_to_that(edge: Edge, together: bool) -> None:
+    facts = [
+        body(ACCOUNT),
+        body(ACCOUNT | {"email": "eve@new.example.com", "updated_at": "2024-07-01T00:00:00Z"}),
+        body(ACCOUNT | {"id": 91, "updated_at": "2024-08-01T00:00:00Z"}),
+        body(order(**GUEST)),
+    ]
+    for group in [facts] if together else [[fact] for fact in facts]:
+        await edge.send(*group)
+    by_id = [await edge.get(f"/v1/members?source=shop&customer_id={number}") for number in (90, 91)]
+    [changed] = await edge.published(OrderChangedV1)
+    assert str(changed.member_id) == by_id[1]["member_id"]
+    for address, member in (("eve@new.example.com", by_id[0]), ("eve@example.com", by_id[1])):
+        assert await edge.get(f"/v1/members?email={address}") == member
+
+
 async def test_an_order_keeps_the_member_it_was_first_published_with(edge: Edge) -> None:
     await edge.send(body(order(**GUEST)))
     await edge.send(body(order(customer={"id": 90, "email": "eve@example.com", "verified_email": False})))

@@ -65,7 +65,30 @@ EMAIL = IdentityKey("aurora", "email", "", "ada@example.com")
 def test_who_it_is(
     who: Person, owners: dict[IdentityKey, UUID], shops: dict[UUID, set[str]], expected: Resolution
 ) -> None:
-    assert resolve(who, owners, lambda member: frozenset(shops.get(member, ())), NEW) == expected
+    def address_of(_: UUID) -> str:
+        return "ada@example.com"
+
+    assert resolve(who, owners, lambda member: frozenset(shops.get(member, ())), address_of, NEW) == expected
+
+
+@pytest.mark.parametrize(
+    ("who", "owners", "shops", "expected"),
+    [
+        pytest.param(person(), {EMAIL: A}, {"shop"}, Resolution(NEW, (CUSTOMER, EMAIL)), id="a new account"),
+        pytest.param(person(), {EMAIL: A}, {"outlet"}, Resolution(NEW, (CUSTOMER, EMAIL)), id="at another shop"),
+        pytest.param(person(), {CUSTOMER: B, EMAIL: A}, {"shop"}, Resolution(B, (EMAIL,)), id="a known account"),
+        pytest.param(person(), {CUSTOMER: A, EMAIL: A}, {"shop"}, Resolution(A), id="they themselves"),
+        pytest.param(person(None), {EMAIL: A}, {"shop"}, Resolution(A), id="a guest verifies nothing"),
+        pytest.param(person(verified=False), {EMAIL: A}, {"shop"}, Resolution(NEW, (CUSTOMER,)), id="unverified"),
+    ],
+)
+def test_who_has_moved_gives_the_address_up_to_who_has_it_verified(
+    who: Person, owners: dict[IdentityKey, UUID], shops: set[str], expected: Resolution
+) -> None:
+    assert resolve(who, owners, lambda _: frozenset(shops), lambda _: "new@example.com", NEW) == expected
+    if expected.claims and EMAIL in expected.claims:
+        unmoved = resolve(who, owners, lambda _: frozenset(shops), lambda _: None, NEW)
+        assert EMAIL not in unmoved.claims, "whose address is not known has not moved"
 
 
 def sighting(hours: int = 0, moments: tuple[Moment, ...] = (), **customer: Any) -> Sighting:
