@@ -22,11 +22,15 @@ def build(context: Context) -> Service:
 
     receiver = webhooks.Receiver(context)
 
+    def known() -> ProgramBook:
+        # A newer version may be out while Kafka is away: then moments of enrolment wait, and all else goes on.
+        return programs if context.reference_current() else ProgramBook()
+
     async def read() -> bool:
-        return await receiver.between(partial(deliveries.read_some, context, programs, salt))
+        return await receiver.between(partial(deliveries.read_some, context, known(), salt))
 
     async def decide() -> bool:
-        return await context.execute(partial(handlers.decide_undecided, programs, salt))
+        return await context.execute(partial(handlers.decide_undecided, known(), salt))
 
     return Service(
         name=INGEST,

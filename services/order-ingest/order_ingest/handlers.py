@@ -17,7 +17,7 @@ from .domain.activity import content_of
 from .domain.facts import DisputeReport, RefundReport, RevocationReport, Snapshot
 from .domain.fingerprints import order_fingerprints
 from .domain.identity import Person, resolve
-from .domain.members import Moment, Sighting, enrol, observe
+from .domain.members import Moment, Sighting, enrol, moments_of, observe
 from .domain.merge import join, of_dispute, of_refund, of_snapshot
 from .store import Fact, MemberRow, Nameless, Report, World
 
@@ -61,14 +61,11 @@ def _take_order(world: World, fact: Fact) -> None:
     fields = {name: getattr(report, name) for name in OrderFacts.model_fields}
     snapshot = Snapshot(**fields, version=report.version, fingerprints=order_fingerprints(world.salt, report))
     order.become(join(order.state, of_snapshot(snapshot)), fact)
-    moments = []
-    if report.customer.account and not report.test:
-        moments.append(Moment(kind="account", at=report.placed_at))
-    if report.customer.customer_id is not None and not report.test:
-        moments.append(Moment(kind="first_order", at=report.placed_at))
-    member_id = _see(world, fact, report.placed_at, report.updated_at, moments, order.member_id)
+    member_id = _see(world, fact, report.placed_at, report.updated_at, moments_of(report), order.member_id)
     if order.member_id is None:
         order.member_id = member_id
+    elif order.member_id != member_id and order.changed_by is fact:
+        log.info("an order stays with who it was published with", member_id=str(order.member_id), named=str(member_id))
 
 
 def _take_refund(world: World, fact: Fact) -> None:
@@ -91,7 +88,7 @@ def _take_member(world: World, fact: Fact) -> None:
     if report.customer.customer_id is None and report.customer.email is None:
         raise Permanent("the report names nobody: it needs a customer id or an e-mail address")
     kinds = (("account", report.customer.account), ("opt_in", report.enrol))
-    moments = [Moment.model_validate({"kind": kind, "at": report.updated_at}) for kind, said in kinds if said]
+    moments = tuple(Moment.model_validate({"kind": kind, "at": report.updated_at}) for kind, said in kinds if said)
     _see(world, fact, report.updated_at, report.updated_at, moments, None, report.attributes)
 
 
@@ -105,7 +102,7 @@ def _take_activity(world: World, fact: Fact) -> None:
         raise Permanent("the activity names nobody: it needs a customer id or an e-mail address")
     if activity.member_id is None:
         activity.revoke(report.revoked_at)
-        activity.member_id = _see(world, fact, report.occurred_at, report.occurred_at, [], None)
+        activity.member_id = _see(world, fact, report.occurred_at, report.occurred_at, (), None)
     elif not activity.revoke(report.revoked_at):
         return
     activity.publish(ActivityFacts(**{name: getattr(report, name) for name in ActivityFacts.model_fields}), fact)
@@ -126,13 +123,14 @@ def _see(
     fact: Fact,
     seen_at: datetime,
     told_at: datetime,
-    moments: list[Moment],
+    moments: tuple[Moment, ...],
     order_member_id: UUID | None,
     attributes: dict[str, str] | None = None,
 ) -> UUID:
     """Take in what a fact says of a person. Returns the member.
 
-    Who orders without a name is a shopper known by that order alone; a name that comes with a later snapshot is theirs.
+    Who orders without a name is a shopper known by that order alone; a name that comes with a later snapshot is theirs,
+    unless it is somebody's already. The order stays theirs even then, so that it enrols nobody else.
     """
     report, person = fact.report, fact.person
     assert person is not None
@@ -145,7 +143,7 @@ def _see(
     member = world.members.setdefault(member_id, MemberRow(member_id, fact.program_id))
     sighting = Sighting(
         seen_at=seen_at, told_at=told_at, source=report.source, customer=report.customer,
-        attributes=attributes or {}, moments=tuple(moments),
+        attributes=attributes or {}, moments=moments if order_member_id in (None, member_id) else (),
     )  # fmt: skip
     state = enrol(observe(member.state, sighting), world.programs, fact.program_id)
     member.become(state, fact.recorded_at, fact.cause)
@@ -153,7 +151,7 @@ def _see(
 
 
 def _identify(world: World, person: Person, fresh: UUID) -> UUID:
-    found = resolve(person, world.owners, world.sources_of, fresh)
+    found = resolve(person, world.owners, world.sources_of, world.address_of, fresh)
     if found.clash:
         log.warning("two members share a verified address and stay two", member_id=str(found.member_id))
     for key in found.claims:

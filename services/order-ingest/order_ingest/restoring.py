@@ -43,7 +43,8 @@ def _adopt_order(rows: dict[store.SourceKey, OrderRow], event: OrderChangedV1) -
     if event.revision <= row.revision:
         return None
     facts = {name: getattr(event, name) for name in OrderFacts.model_fields}
-    version = row.state.rank.version if row.state.rank is not None else 0
+    known = row.state.rank.version if row.state.rank is not None else 0
+    version = known if event.version is None else event.version
     told = of_snapshot(Snapshot(**facts, version=version, fingerprints=event.fingerprints))
     row.state, row.revision = join(row.state, told), event.revision
     row.member_id, row.recorded_at = event.member_id, event.recorded_at
@@ -131,5 +132,6 @@ async def republish_activities(tx: Transaction, after: str | None, limit: int) -
 
 
 def _source_key(after: str | None) -> store.SourceKey:
-    program_id, source, own_id = after.split("\x1f") if after else ("", "", "")
+    # A program and a source are slugs; the source's own id may hold anything.
+    program_id, source, own_id = after.split("\x1f", 2) if after else ("", "", "")
     return program_id, source, own_id

@@ -83,6 +83,21 @@ async def test_the_sample_is_brought_in_once(shop: Shop) -> None:
     assert await shop.decisions() == 3
 
 
+async def test_points_go_to_nobody_who_merely_typed_the_address(shop: Shop, tmp_path: Path) -> None:
+    path, edge = tmp_path / "m.csv", shop.importer.edge
+    path.write_text("email,points\nleyla@example.com,500\n")
+    typed = {"customer_id": "c-9", "email": "leyla@example.com", "account": True}
+    told = {"source": "shop", "customer": typed, "updated_at": NOW.isoformat()}
+    assert (await edge.post("/v1/members", json=told)).is_success
+    await shop.importer.pause()
+    stranger = (await edge.get("/v1/members", params={"source": "shop", "customer_id": "c-9"})).json()["member_id"]
+    for _ in range(2):
+        assert (await shop.bring(path)).in_ledger == {"never": 500}
+        balances = (await shop.importer.points.get(f"/v1/members/{stranger}/points")).json()["balances"]
+        assert (balances["active"], balances["pending"]) == (0, 0)
+    assert await shop.decisions() == 1
+
+
 async def test_other_rows_under_the_same_name_are_refused(shop: Shop, tmp_path: Path) -> None:
     await shop.bring(SAMPLE)
     changed = tmp_path / "m.csv"

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,11 +28,13 @@ E = TypeVar("E", bound=Event)
 T = TypeVar("T")
 
 
-def program(*, on: tuple[str, ...] = ("account", "first_order"), program_id: str = "aurora") -> ProgramPublishedV1:
+def program(
+    *, on: tuple[str, ...] = ("account", "first_order"), program_id: str = "aurora", version: int = 1
+) -> ProgramPublishedV1:
     document = Program.model_validate(
         {
             "id": program_id,
-            "version": 1,
+            "version": version,
             "name": {"en": "Aurora"},
             "currency": "USD",
             "zone": "UTC",
@@ -44,7 +47,7 @@ def program(*, on: tuple[str, ...] = ("account", "first_order"), program_id: str
         }
     )
     return ProgramPublishedV1(
-        program_id=program_id, version=1, hash=document.hash(), published_at=NOW, document=document
+        program_id=program_id, version=version, hash=document.hash(), published_at=NOW, document=document
     )  # fmt: skip
 
 
@@ -83,6 +86,12 @@ class Edge:
 
     async def read(self) -> None:
         while await deliveries.read_some(self.harness.context, self.programs, self.salt):
+            pass
+
+    async def loop(self, name: str) -> None:
+        """Let one of the service's own loops do all that it has to do."""
+        parts = [task for task in self.harness.service.tasks if isinstance(task, partial) and task.args[1] == name]
+        while await parts[0].keywords["work"]():
             pass
 
     async def decide(self) -> None:

@@ -1,5 +1,6 @@
 """Activities are told once, and may be undone once, for good."""
 
+import asyncio
 import itertools
 import json
 import shutil
@@ -13,6 +14,8 @@ import pytest
 from contracts.activities import ActivityRecordedV1
 from contracts.commerce import ActivityReportedV1
 from order_ingest import store
+from order_ingest.domain.activity import content_of
+from order_ingest.store.activities import LOST
 from shared.db import migrate
 from shared.transaction import Permanent
 from tests.conftest import PostgresServer
@@ -164,6 +167,36 @@ async def test_what_was_published_before_its_content_was_kept_is_undone_whole_al
     await told(edge, "activities", activity(revoked_at=AT))
     await edge.read()
     assert await recorded(edge) == [(2, REVOKED)]
+
+
+async def test_activities_are_locked_in_their_order(edge: Edge) -> None:
+    """Whether they are told or undone: else two batches may each wait for what the other has."""
+    for activity_id in ("rev-1", "rev-2"):
+        await told(edge, "activities", activity(activity_id=activity_id))
+    await edge.read()
+    await told(edge, ROUTE, {"revoked_at": AT})
+    await told(edge, "activities", activity(activity_id="rev-2"))
+    free = "SELECT activity_id FROM activities WHERE activity_id = $1 FOR UPDATE SKIP LOCKED"
+    waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    async with edge.harness.context.pool.acquire() as connection, connection.transaction():
+        assert await connection.fetch(free, "rev-1")
+        reading = asyncio.create_task(edge.read())
+        while not await connection.fetch(waiting):  # noqa: ASYNC110 - a lock that is waited for sets no event
+            await asyncio.sleep(0.01)
+        assert await connection.fetch(free, "rev-2"), "it waits for the first before it takes the second"
+    await reading
+    assert await recorded(edge) == [(1, None), (1, None), (2, REVOKED)]
+
+
+async def test_words_that_a_restore_lost_are_those_told_again(edge: Edge) -> None:
+    reported = ActivityReportedV1.model_validate(activity() | {"program_id": "aurora"})
+    await edge.harness.deliver(reported)
+    await edge.fetch("UPDATE activities SET content_sha256 = $1", LOST)
+    assert await recorded(edge) == [(1, None)]
+    await edge.harness.deliver(reported)
+    assert await recorded(edge) == []
+    [row] = await edge.fetch("SELECT content_sha256 FROM activities")
+    assert row["content_sha256"] == content_of(reported)
 
 
 async def test_a_revocation_of_nothing_is_set_aside(edge: Edge) -> None:

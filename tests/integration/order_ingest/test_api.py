@@ -235,3 +235,15 @@ async def test_a_store_makes_tokens_for_its_members(edge: Edge) -> None:
     assert (await post(edge, "member-tokens", {"email": "a@b.c", "ttl_seconds": 901}))[0] == 422
     assert (await post(edge, "member-tokens", {"member_id": str(uuid4())}))[0] == 404
     assert (await post(edge, "member-tokens", {}))[0] == 422
+
+
+async def test_an_address_that_an_account_merely_typed_leads_to_nobody(edge: Edge) -> None:
+    await post(edge, "members", person(customer={"customer_id": "c-1", "email": "eve@example.com", "account": True}))
+    await edge.read()
+    assert (await edge.get("/v1/members?source=shop&customer_id=c-1"))["email"] == "eve@example.com"
+    found = await edge.client.get("/v1/members?email=eve@example.com", headers=edge.store_token)
+    assert found.status_code == 404
+    assert (await post(edge, "member-tokens", {"email": "eve@example.com"}))[0] == 404
+    await post(edge, "members", person(customer={"email": "eve@example.com"}))
+    await edge.read()
+    assert (await edge.get("/v1/members?email=eve@example.com"))["customers"] == []

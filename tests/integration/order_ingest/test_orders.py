@@ -24,6 +24,7 @@ REFUNDED = order(updated_at="2024-05-03T08:00:01Z", financial_status="partially_
 DISPUTE = dispute(amount="60.00")
 LOST = dispute(amount="60.00", status="lost", finalized_on="2024-06-01T00:00:00Z")
 GUEST: dict[str, Any] = {"customer": None, "email": "eve@example.com", "contact_email": None}
+NAMELESS: dict[str, Any] = {"customer": None, "email": None, "contact_email": None}
 ACCOUNT = {
     "id": 90, "email": "Eve@example.com", "verified_email": True, "state": "enabled", "first_name": "Eve",
     "updated_at": "2024-06-01T00:00:00Z",
@@ -145,6 +146,23 @@ async def test_an_unverified_account_does_not_get_the_guests_orders(edge: Edge) 
     assert (await edge.get("/v1/members?email=eve@example.com"))["member_id"] == str(guest.member_id)
 
 
+@pytest.mark.parametrize("together", [False, True], ids=["one by one", "in one batch"])
+async def test_an_address_that_moved_to_another_account_leads_to_that(edge: Edge, together: bool) -> None:
+    facts = [
+        body(ACCOUNT),
+        body(ACCOUNT | {"email": "eve@new.example.com", "updated_at": "2024-07-01T00:00:00Z"}),
+        body(ACCOUNT | {"id": 91, "updated_at": "2024-08-01T00:00:00Z"}),
+        body(order(**GUEST)),
+    ]
+    for group in [facts] if together else [[fact] for fact in facts]:
+        await edge.send(*group)
+    by_id = [await edge.get(f"/v1/members?source=shop&customer_id={number}") for number in (90, 91)]
+    [changed] = await edge.published(OrderChangedV1)
+    assert str(changed.member_id) == by_id[1]["member_id"]
+    for address, member in (("eve@new.example.com", by_id[0]), ("eve@example.com", by_id[1])):
+        assert await edge.get(f"/v1/members?email={address}") == member
+
+
 async def test_an_order_keeps_the_member_it_was_first_published_with(edge: Edge) -> None:
     await edge.send(body(order(**GUEST)))
     await edge.send(body(order(customer={"id": 90, "email": "eve@example.com", "verified_email": False})))
@@ -154,13 +172,29 @@ async def test_an_order_keeps_the_member_it_was_first_published_with(edge: Edge)
 
 
 async def test_a_name_that_comes_later_belongs_to_the_nameless_order(edge: Edge) -> None:
-    await edge.send(body(order(customer=None, email=None, contact_email=None)))
+    await edge.send(body(order(**NAMELESS)))
     [first] = await edge.published(OrderChangedV1)
     await edge.send(body(order(updated_at="2024-07-01T00:00:00Z")))
     [member] = await edge.published(MemberChangedV1)
     assert (member.member_id, member.status) == (first.member_id, "member")
-    await edge.send(body(order(customer=None, email=None, contact_email=None, updated_at="2024-08-01T00:00:00Z")))
+    await edge.send(body(order(**NAMELESS, updated_at="2024-08-01T00:00:00Z")))
     assert len(await edge.fetch("SELECT FROM members")) == 1
+
+
+async def test_a_nameless_order_that_is_later_a_known_customers_enrols_nobody(edge: Edge) -> None:
+    """It stays with the nameless shopper, so that it would make somebody a member by an order that is not theirs."""
+    await edge.send(body(ACCOUNT | {"state": "disabled"}))
+    [known] = await edge.published(MemberChangedV1)
+    await edge.send(body(order(**NAMELESS)))
+    [first] = await edge.published(OrderChangedV1)
+    await edge.send(body(order(customer=ACCOUNT, updated_at="2024-05-01T08:00:09Z", note_attributes=[])))
+    await edge.send(body(order(customer=ACCOUNT, updated_at="2024-05-01T08:00:10Z", tags="x")))
+    assert {event.member_id for event in await edge.published(OrderChangedV1)} == {first.member_id}
+    rows = await edge.fetch("SELECT member_id, status FROM members")
+    assert {tuple(row) for row in rows} == {(known.member_id, "shopper"), (first.member_id, "shopper")}
+    await edge.send(body(order(id=4002, customer=ACCOUNT)))
+    [member] = await edge.published(MemberChangedV1)
+    assert (member.member_id, member.status) == (known.member_id, "member"), "their own order does"
 
 
 async def test_an_earlier_order_that_arrives_later_moves_the_enrolment(edge: Edge) -> None:
@@ -171,6 +205,16 @@ async def test_an_earlier_order_that_arrives_later_moves_the_enrolment(edge: Edg
     assert first.enrolled_at is not None
     assert second.enrolled_at is not None
     assert second.enrolled_at < first.enrolled_at
+
+
+async def test_an_old_order_that_is_touched_does_not_date_the_account_back(unprogrammed: Edge) -> None:
+    edge = unprogrammed
+    edge.programs.add(program(on=("account",)))
+    await edge.send(body(order(customer=ACCOUNT | {"state": "disabled"})))
+    await edge.send(body(order(customer=ACCOUNT, updated_at="2024-12-24T00:00:00Z")))
+    shopper, member = await edge.published(MemberChangedV1)
+    assert (shopper.status, member.status) == ("shopper", "member")
+    assert member.enrolled_at == datetime(2024, 12, 24, tzinfo=UTC)
 
 
 async def test_a_test_order_enrols_nobody(edge: Edge) -> None:
@@ -192,6 +236,24 @@ async def test_orders_flow_before_the_program_is_known_and_enrolment_follows(unp
     assert (member.member_id, member.status, member.version) == (shopper.member_id, "member", 2)
     await edge.decide()
     assert await edge.harness.outbox() == []
+
+
+async def test_nobody_is_judged_by_a_program_that_may_be_out_of_date(unprogrammed: Edge) -> None:
+    edge, context = unprogrammed, unprogrammed.harness.context
+    edge.programs.add(program(on=()))
+    context.reference_current = lambda: False
+    await edge.webhook(body(PAID))
+    for name in ("deliveries", "undecided"):
+        await edge.loop(name)
+    outbox = [event for _, event in await edge.harness.outbox()]
+    [shopper] = [event for event in outbox if isinstance(event, MemberChangedV1)]
+    [changed] = [event for event in outbox if isinstance(event, OrderChangedV1)]
+    assert (shopper.status, changed.member_id) == ("shopper", shopper.member_id), "orders flow all the while"
+    edge.programs.add(program(version=2))
+    context.reference_current = lambda: True
+    await edge.loop("undecided")
+    [member] = await edge.published(MemberChangedV1)
+    assert (member.member_id, member.enrolled_at) == (shopper.member_id, changed.placed_at)
 
 
 async def test_concurrent_deliveries_of_one_new_person_make_one_member(edge: Edge) -> None:

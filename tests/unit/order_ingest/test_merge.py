@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import reduce
+from time import process_time
 from typing import Any, Literal
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from contracts.base import EARLIEST
 from contracts.orders import Amount, Dispute, OrderLine, Refund
 from order_ingest.domain.facts import LooseDispute, LooseRefund, LooseRefundLine, Money, Snapshot
-from order_ingest.domain.merge import EMPTY, OrderState, join, of_dispute, of_refund, of_snapshot, render
+from order_ingest.domain.merge import EMPTY, READING, OrderState, join, of_dispute, of_refund, of_snapshot, render
 
 START = datetime(2024, 5, 1, tzinfo=UTC)
 PAYMENTS = ("pending", "authorized", "voided", "partially_paid", "paid", "partially_refunded", "refunded")
@@ -42,9 +43,9 @@ def snapshot(hours: int = 0, **fields: Any) -> Snapshot:
     return Snapshot.model_validate(document | fields)
 
 
-def loose(refund_id: str = "r1", shop: str = "5.00") -> LooseRefund:
+def loose(refund_id: str = "r1", shop: str = "5.00", paid: Decimal | None = None) -> LooseRefund:
     part = LooseRefundLine(line_id="a", quantity=1, subtotal=Money(shop=Decimal(shop)))
-    return LooseRefund(refund_id=refund_id, occurred_at=START + timedelta(days=1), lines=(part,))
+    return LooseRefund(refund_id=refund_id, occurred_at=START + timedelta(days=1), lines=(part,), paid=paid)
 
 
 Outcome = Literal["open", "won", "lost"]
@@ -100,7 +101,10 @@ snapshots = st.builds(
     refunds=st.lists(refunds, unique_by=lambda item: item.refund_id),
     disputes=st.lists(disputes, unique_by=lambda item: item.dispute_id),
 )  # fmt: skip
-looses = st.builds(loose, st.sampled_from(("r1", "r2", "r3")), st.sampled_from(("1.00", "2.00")))
+looses = st.builds(
+    loose, st.sampled_from(("r1", "r2", "r3")), st.sampled_from(("1.00", "2.00")),
+    st.sampled_from((None, Decimal(10), Decimal("9.0"))),
+)  # fmt: skip
 contests = st.builds(
     LooseDispute, dispute_id=st.sampled_from(("d1", "d3")), opened_at=moments, outcome=outcomes, closed_at=ends,
     amount=st.none() | st.sampled_from((Decimal("1.0"), Decimal("1.00"), Decimal(10))),
@@ -214,6 +218,29 @@ def test_lines_stay_as_placed() -> None:
     facts = render(merged(snapshot(lines=(line("a", quantity=3), line("c"))), edited))
     assert facts is not None
     assert [(item.line_id, item.quantity) for item in facts.lines] == [("b", 1), ("a", 3), ("c", 1)]
+
+
+def test_a_delivery_that_is_read_again_by_a_mended_adapter_counts() -> None:
+    for wrong, right in ((1, 2), (2, 1)):
+        before, after = (snapshot(total=usd(minor)) for minor in (wrong, right))
+        old = of_snapshot(before).model_dump()
+        del old["rank"]["reading"]
+        for state in (of_snapshot(before, READING - 1), OrderState.model_validate(old)):
+            assert join(state, of_snapshot(after)) == join(of_snapshot(after), state)
+            assert join(state, of_snapshot(after)).latest == after
+
+
+def test_a_refund_told_alone_knows_what_was_paid_once_it_was_told() -> None:
+    facts = render(merged(snapshot(), loose(), loose(paid=Decimal(10)), loose()))
+    assert facts is not None
+    assert facts.refunds[0].paid == usd(1000)
+
+
+def test_an_order_of_very_many_lines_is_rendered_at_once() -> None:
+    state = merged(snapshot(lines=tuple(line(str(number)) for number in range(10_000))))
+    began = process_time()
+    assert render(state) == state.latest
+    assert process_time() - began < 1
 
 
 def test_the_platforms_version_counts_before_its_clock() -> None:

@@ -1,5 +1,6 @@
 """One person, one member; and when a shopper becomes one."""
 
+import itertools
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 from typing import Any
@@ -14,7 +15,18 @@ from contracts.program import Program, ProgramBook, ProgramPublishedV1
 from order_ingest.domain.fingerprints import email_fingerprint, order_fingerprints
 from order_ingest.domain.identity import IdentityKey, Person, Resolution, resolve
 from order_ingest.domain.masking import masked
-from order_ingest.domain.members import MemberState, Moment, Sighting, contact_event, enrol, member_event, observe
+from order_ingest.domain.members import (
+    WAITING_MAX,
+    MemberState,
+    Moment,
+    Sighting,
+    contact_event,
+    enrol,
+    member_event,
+    moments_of,
+    observe,
+    recalled,
+)
 from order_ingest.domain.shopify import read
 
 from .payloads import body, dispute, genuine, order
@@ -53,7 +65,30 @@ EMAIL = IdentityKey("aurora", "email", "", "ada@example.com")
 def test_who_it_is(
     who: Person, owners: dict[IdentityKey, UUID], shops: dict[UUID, set[str]], expected: Resolution
 ) -> None:
-    assert resolve(who, owners, lambda member: frozenset(shops.get(member, ())), NEW) == expected
+    def address_of(_: UUID) -> str:
+        return "ada@example.com"
+
+    assert resolve(who, owners, lambda member: frozenset(shops.get(member, ())), address_of, NEW) == expected
+
+
+@pytest.mark.parametrize(
+    ("who", "owners", "shops", "expected"),
+    [
+        pytest.param(person(), {EMAIL: A}, {"shop"}, Resolution(NEW, (CUSTOMER, EMAIL)), id="a new account"),
+        pytest.param(person(), {EMAIL: A}, {"outlet"}, Resolution(NEW, (CUSTOMER, EMAIL)), id="at another shop"),
+        pytest.param(person(), {CUSTOMER: B, EMAIL: A}, {"shop"}, Resolution(B, (EMAIL,)), id="a known account"),
+        pytest.param(person(), {CUSTOMER: A, EMAIL: A}, {"shop"}, Resolution(A), id="they themselves"),
+        pytest.param(person(None), {EMAIL: A}, {"shop"}, Resolution(A), id="a guest verifies nothing"),
+        pytest.param(person(verified=False), {EMAIL: A}, {"shop"}, Resolution(NEW, (CUSTOMER,)), id="unverified"),
+    ],
+)
+def test_who_has_moved_gives_the_address_up_to_who_has_it_verified(
+    who: Person, owners: dict[IdentityKey, UUID], shops: set[str], expected: Resolution
+) -> None:
+    assert resolve(who, owners, lambda _: frozenset(shops), lambda _: "new@example.com", NEW) == expected
+    if expected.claims and EMAIL in expected.claims:
+        unmoved = resolve(who, owners, lambda _: frozenset(shops), lambda _: None, NEW)
+        assert EMAIL not in unmoved.claims, "whose address is not known has not moved"
 
 
 def sighting(hours: int = 0, moments: tuple[Moment, ...] = (), **customer: Any) -> Sighting:
@@ -143,6 +178,26 @@ def test_a_moment_is_judged_by_the_version_in_force_then(moments: list[Moment], 
     assert state.waiting == ()
 
 
+@pytest.mark.parametrize(
+    ("told", "account_at"),
+    [
+        ({"updated_at": "2024-05-01T10:00:05+02:00"}, "2024-05-01T07:59:58+00:00"),
+        ({"updated_at": "2024-05-02T09:59:58+02:00"}, "2024-05-01T07:59:58+00:00"),
+        ({"updated_at": "2024-05-02T09:59:59+02:00"}, "2024-05-02T07:59:59+00:00"),
+        ({"updated_at": "2024-12-24T10:00:00+01:00"}, "2024-12-24T09:00:00+00:00"),
+        ({"updated_at": "2024-12-24T10:00:00+01:00", "customer": {"id": 77, "state": "disabled"}}, None),
+        ({"test": True}, None),
+    ],
+    ids=["with the order", "within a day", "later", "touched in December", "no account", "a test"],
+)
+def test_an_account_is_as_old_as_the_word_of_it(told: dict[str, Any], account_at: str | None) -> None:
+    report = read(body(order(**told)), "shop")
+    assert isinstance(report, OrderReport)
+    found = {moment.kind: moment.at for moment in moments_of(report)}
+    assert found.get("account") == (datetime.fromisoformat(account_at) if account_at else None)
+    assert found.get("first_order") == (None if report.test else report.placed_at)
+
+
 def test_moments_wait_for_their_program_and_an_earlier_one_moves_the_enrolment() -> None:
     state = observed([sighting(moments=(moment("account", 5),))])
     assert enrol(state, ProgramBook(), "aurora") == state
@@ -150,6 +205,17 @@ def test_moments_wait_for_their_program_and_an_earlier_one_moves_the_enrolment()
     earlier = enrol(observe(state, sighting(moments=(moment("account", 2),))), book(ACCOUNTS), "aurora")
     later = enrol(observe(earlier, sighting(moments=(moment("account", 9),))), book(ACCOUNTS), "aurora")
     assert (state.enrolled_at, earlier.enrolled_at, later) == (AT + timedelta(5), AT + timedelta(2), earlier)
+
+
+def test_however_many_moments_wait_the_earliest_are_kept() -> None:
+    kinds = [("account", 0), ("first_order", 1), ("opt_in", 2)]
+    seen = [sighting(moments=tuple(moment(kind, first + n) for n in range(1200))) for kind, first in kinds]
+    for told in (seen, seen[::-1]):
+        state = observed([*told, sighting(moments=(moment("account", -1),)), *told])
+        assert [item for item in state.waiting if item.kind == "account"][:2] == [moment("account", n) for n in (-1, 0)]
+        assert len(state.waiting) == 3 * WAITING_MAX
+        assert MemberState.model_validate_json(state.model_dump_json()) == state
+        assert enrol(state, book(ORDERS), "aurora").enrolled_at == AT + timedelta(days=1)
 
 
 @pytest.mark.parametrize(
@@ -166,6 +232,30 @@ def test_nobody_has_two_birthdays_a_year(told: list[tuple[int, str | None]], exp
         state = observed([sighting(hours, customer_id="77", birthday=birthday) for hours, birthday in order_])
         event = member_event(state, salt=SALT, program_id="aurora", member_id=A, version=1, recorded_at=AT)
         assert event.birthday == expected
+
+
+def test_an_account_is_not_overwritten_by_guests() -> None:
+    """A guest may order by an address that the account once had."""
+    told = [
+        sighting(0, customer_id="1", email="old@x.io", first_name="Ada", email_consent=False, locale="en"),
+        sighting(1, customer_id="1", email="new@x.io"),
+        sighting(2, email="old@x.io", first_name="Evil", last_name="Eve", email_consent=True, locale="az"),
+    ]
+    for seen in itertools.permutations(told):
+        values = {field: statement.value for field, statement in observed(list(seen)).told.items()}
+        assert values == {
+            "email": "new@x.io", "first_name": "Ada", "last_name": "Eve", "email_consent": False, "locale": "en",
+        }  # fmt: skip
+
+
+def test_what_is_recalled_of_an_account_is_not_overwritten_by_guests() -> None:
+    account = observed([sighting(0, customer_id="1", email="new@x.io", email_consent=False)])
+    known: dict[str, Any] = {"program_id": "aurora", "member_id": A, "version": 1, "recorded_at": AT}
+    state = recalled(recalled(None, member_event(account, salt=SALT, **known)), contact_event(account, **known))
+    state = observe(state, sighting(1, email="old@x.io", email_consent=True))
+    assert (state.told["email"].value, state.told["email_consent"].value) == ("new@x.io", False)
+    state = observe(state, sighting(2, customer_id="1", email="newest@x.io"))
+    assert state.told["email"].value == "newest@x.io"
 
 
 def test_only_contacts_carry_clear_personal_data() -> None:

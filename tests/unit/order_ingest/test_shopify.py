@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from time import process_time
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from contracts.orders import Amount, OrderFacts, Refund
 from order_ingest.domain import shopify
 from order_ingest.domain.facts import PayloadError, RefundReport, Snapshot
 from order_ingest.domain.merge import join, of_refund, of_snapshot, render
+from order_ingest.webhooks import BODY_BYTES_MAX
 
 from .payloads import body, both, dispute, genuine, line, order, refund
 
@@ -267,6 +269,18 @@ def test_tips_and_duties_that_come_back_take_nothing(wrapped: bool) -> None:
     document["duties"] = {"duties": duties} if wrapped else duties
     _, item = settled(document)
     assert ([part.line_id for part in item.lines], item.paid) == (["11"], usd(4000))
+
+
+def test_a_refund_of_very_many_lines_is_read_at_once() -> None:
+    """While one delivery is read, no other is."""
+    tip, line_ = {"line_item": {"tip_payment_gateway": "x"}}, {"line_item_id": 1, "quantity": 1}
+    raw = body(refund(refund_line_items=[tip, line_] * 7000))
+    assert len(raw) < BODY_BYTES_MAX
+    began = process_time()
+    report = shopify.read(raw, "shop")
+    assert isinstance(report, RefundReport)
+    assert len(report.refund.lines) == 7000
+    assert process_time() - began < 4
 
 
 def test_a_pending_repayment_is_not_known_to_be_paid() -> None:

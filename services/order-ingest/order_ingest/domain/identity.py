@@ -65,18 +65,22 @@ def resolve(
     person: Person,
     owners: Mapping[IdentityKey, UUID],
     sources_of: Callable[[UUID], frozenset[str]],
+    address_of: Callable[[UUID], str | None],
     fresh: UUID,
 ) -> Resolution:
     """Which member a person is.
 
-    `owners` holds what the person's keys lead to so far; `sources_of` says where a member has a customer id already;
-    `fresh` is the id of the new member, should there be one. An address leads to a member when the shop verified it
-    or when a guest ordered by it; an account with an unverified address is a person of its own, since anybody can
-    type an address. Two members found to be one stay two: uniting them is another step.
+    `owners` holds what the person's keys lead to so far; `sources_of` says where a member has a customer id already,
+    `address_of` at which address they are now; `fresh` is the id of the new member, should there be one. An address
+    leads to a member when the shop verified it or when a guest ordered by it; an account with an unverified address is
+    a person of its own, since anybody can type an address. Who moved to another address gives the former one up to the
+    account that has it verified now. Two members found to be one stay two: uniting them is another step.
     """
     customer, email = person.customer_key, person.email_key
     known = owners.get(customer) if customer else None
     holder = owners.get(email) if email else None
+    if holder is not None and holder != known and customer and address_of(holder) not in (None, person.email):
+        holder = None
     if known is not None:
         claims: tuple[IdentityKey, ...] = (email,) if email is not None and holder is None else ()
         return Resolution(known, claims, clash=holder not in (None, known))

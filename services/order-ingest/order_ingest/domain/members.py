@@ -1,14 +1,14 @@
 """What is known of a person, whoever tells it in whatever order, and when that made them a member."""
 
 import json
-from datetime import datetime
-from typing import Annotated, Literal
+from datetime import datetime, timedelta
+from typing import Annotated, Literal, get_args
 from uuid import UUID
 
 from pydantic import Field
 
 from contracts.base import Instant, Model
-from contracts.commerce import Customer
+from contracts.commerce import Customer, OrderReport
 from contracts.members import ContactChangedV1, CustomerRef, MemberChangedV1
 from contracts.program import Program, ProgramBook
 
@@ -18,22 +18,34 @@ from .fingerprints import email_fingerprint
 Told = Literal["email", "first_name", "last_name", "locale", "email_consent", "attributes", "birthday"]
 LOCKED: frozenset[Told] = frozenset({"birthday"})
 """What was said first stays, whatever is said later: so nobody has two birthdays a year."""
+Kind = Literal["account", "first_order", "opt_in"]
+_KINDS: tuple[Kind, ...] = get_args(Kind)
+WAITING_MAX = 300
+"""Moments of one kind that are kept of a member while the program is not known."""
+PROMPT_MAX = timedelta(days=1)
+"""A snapshot says who has an account when it is told. So soon after the order that was so when it was placed; an old
+order that is touched would else date today's account back, and a year of points with it."""
 
 
 class Statement(Model):
-    """What was said of one field. The last counts, of two at the same time the greater text; if locked, the first."""
+    """What was said of one field. The last counts, of two at the same time the greater text; if locked, the first.
+
+    What an account says counts before what guests say, who may order by anybody's address, or by a former one.
+    """
 
     value: str | bool | dict[str, str]
     at: Instant
+    named: bool = False
+    """It was said with a customer id."""
 
-    def key(self) -> tuple[datetime, str]:
-        return self.at, json.dumps(self.value, sort_keys=True, ensure_ascii=False)
+    def key(self) -> tuple[datetime, str, bool]:
+        return self.at, json.dumps(self.value, sort_keys=True, ensure_ascii=False), self.named
 
 
 class Moment(Model):
     """Something that makes a shopper a member, if the program in force then says so."""
 
-    kind: Literal["account", "first_order", "opt_in"]
+    kind: Kind
     at: Instant
 
 
@@ -59,6 +71,19 @@ class MemberState(Model):
     """Moments to be judged when their program is known."""
 
 
+def moments_of(report: OrderReport) -> tuple[Moment, ...]:
+    """What an order says of when its customer may have become a member. Test orders say nothing."""
+    if report.test:
+        return ()
+    moments = []
+    if report.customer.account:
+        prompt = report.updated_at - report.placed_at <= PROMPT_MAX
+        moments.append(Moment(kind="account", at=report.placed_at if prompt else report.updated_at))
+    if report.customer.customer_id is not None:
+        moments.append(Moment(kind="first_order", at=report.placed_at))
+    return tuple(moments)
+
+
 def observe(state: MemberState | None, sighting: Sighting) -> MemberState:
     """Take in what a fact says; which statement of a field counts does not depend on which arrives first."""
     before = state or MemberState(seen_at=sighting.seen_at)
@@ -69,14 +94,20 @@ def observe(state: MemberState | None, sighting: Sighting) -> MemberState:
     customers = {(ref.source, ref.customer_id) for ref in before.customers}
     if sighting.customer.customer_id is not None:
         customers.add((sighting.source, sighting.customer.customer_id))
-    moments = {(moment.at, moment.kind) for moment in (*before.waiting, *sighting.moments)}
     return MemberState(
         seen_at=min(before.seen_at, sighting.seen_at),
         enrolled_at=before.enrolled_at,
         customers=tuple(CustomerRef(source=source, customer_id=value) for source, value in sorted(customers)),
         told={field: told[field] for field in sorted(told)},
-        waiting=tuple(Moment(kind=kind, at=at) for at, kind in sorted(moments)),
+        waiting=_waiting(*before.waiting, *sighting.moments),
     )
+
+
+def _waiting(*moments: Moment) -> tuple[Moment, ...]:
+    """The earliest of each kind: the one that will count is among them, unless very many lie before the program."""
+    by_kind = {kind: {moment.at for moment in moments if moment.kind == kind} for kind in _KINDS}
+    kept = sorted((at, kind) for kind, times in by_kind.items() for at in sorted(times)[:WAITING_MAX])
+    return tuple(Moment(kind=kind, at=at) for at, kind in kept)
 
 
 _OF_CONTACTS: tuple[Told, ...] = ("email", "first_name", "last_name")
@@ -84,18 +115,23 @@ _OF_MEMBERS: tuple[Told, ...] = ("locale", "email_consent", "attributes", "birth
 
 
 def recalled(state: MemberState | None, event: MemberChangedV1 | ContactChangedV1) -> MemberState:
-    """What was published of a person, as a state; when each thing was told is not on the topic, only until when."""
+    """What was published of a person, as a state; when each thing was told is not on the topic, only until when.
+
+    Nor is who told it: of who has an account, the account.
+    """
     at = event.recorded_at
     before = state or MemberState(seen_at=at)
+    customers = {(ref.source, ref.customer_id): ref for ref in before.customers}
+    if isinstance(event, MemberChangedV1):
+        customers |= {(ref.source, ref.customer_id): ref for ref in event.customers}
     told = dict(before.told)
     for field in _OF_CONTACTS if isinstance(event, ContactChangedV1) else _OF_MEMBERS:
         value = getattr(event, field)
         if value not in (None, {}) and (field not in told or told[field].value != value):
-            told[field] = Statement(value=value, at=at)
+            told[field] = Statement(value=value, at=at, named=bool(customers))
     found = {"told": {field: told[field] for field in sorted(told)}}
     if isinstance(event, ContactChangedV1):
         return before.model_copy(update=found)
-    customers = {(ref.source, ref.customer_id): ref for ref in (*before.customers, *event.customers)}
     known = {
         "seen_at": event.seen_at if state is None else min(before.seen_at, event.seen_at),
         "enrolled_at": earliest(before.enrolled_at, event.enrolled_at),
@@ -105,8 +141,9 @@ def recalled(state: MemberState | None, event: MemberChangedV1 | ContactChangedV
 
 
 def _counting(field: Told, *statements: Statement) -> Statement:
-    choose = min if field in LOCKED else max
-    return choose(statements, key=Statement.key)
+    if field in LOCKED:
+        return min(statements, key=Statement.key)
+    return max(statements, key=lambda statement: (statement.named, *statement.key()))
 
 
 def _statements(sighting: Sighting) -> dict[Told, Statement]:
@@ -120,7 +157,12 @@ def _statements(sighting: Sighting) -> dict[Told, Statement]:
         "attributes": sighting.attributes or None,
         "birthday": customer.birthday,
     }
-    return {field: Statement(value=value, at=sighting.told_at) for field, value in values.items() if value is not None}
+    named = customer.customer_id is not None
+    return {
+        field: Statement(value=value, at=sighting.told_at, named=named)
+        for field, value in values.items()
+        if value is not None
+    }
 
 
 def enrol(state: MemberState, programs: ProgramBook, program_id: str) -> MemberState:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from contracts.base import EARLIEST, Instant, Model
-from contracts.orders import Dispute, OrderFacts, OrderLine, Refund
+from contracts.orders import Dispute, OrderLine, Refund
 
 from .facts import LooseDispute, LooseRefund, Scale, Snapshot, contested, earliest, settle
 
@@ -23,17 +23,23 @@ _PAYMENT_RANKS = {
 }
 
 
+READING = 1
+"""Raised whenever an adapter is mended so that it reads the same delivery otherwise: what is read again then counts.
+States from before this number have none."""
+
+
 class Rank(Model):
-    """How much a snapshot counts against another: the platform's version, its time, how far it got, its content."""
+    """How much a snapshot counts: the platform's version, its time, how far it got, how it was read, its content."""
 
     version: int
     updated_at: Instant
     progress: int
     """A tie in time never takes back a payment or a cancellation."""
+    reading: int = 0
     digest: str
 
-    def key(self) -> tuple[int, Instant, int, str]:
-        return self.version, self.updated_at, self.progress, self.digest
+    def key(self) -> tuple[int, Instant, int, int, str]:
+        return self.version, self.updated_at, self.progress, self.reading, self.digest
 
 
 class SeenLine(Model):
@@ -79,14 +85,15 @@ class OrderState(Model):
 EMPTY = OrderState()
 
 
-def of_snapshot(snapshot: Snapshot) -> OrderState:
-    """The state that one snapshot alone makes."""
+def of_snapshot(snapshot: Snapshot, reading: int = READING) -> OrderState:
+    """The state that one snapshot alone makes. `reading`: how its adapter read then."""
     rank = Rank(
         version=snapshot.version,
         updated_at=snapshot.updated_at,
         progress=_PAYMENT_RANKS[snapshot.payment] * 4
         + 2 * (snapshot.cancelled_at is not None)
         + (snapshot.fulfilled_at is not None),
+        reading=reading,
         digest=digest(snapshot),
     )
     return OrderState(
@@ -150,10 +157,11 @@ def _sorted_refunds(seen: Iterable[SeenRefund]) -> tuple[SeenRefund, ...]:
 
 
 def _sorted_loose(refunds: Iterable[LooseRefund]) -> tuple[LooseRefund, ...]:
+    """Each refund as the one tells it that knows what was paid; among equals the greater text."""
     best: dict[str, LooseRefund] = {}
     for refund in refunds:
         known = best.setdefault(refund.refund_id, refund)
-        best[refund.refund_id] = max(known, refund, key=lambda item: item.model_dump_json())
+        best[refund.refund_id] = max(known, refund, key=lambda item: (item.paid is not None, item.model_dump_json()))
     return tuple(best[refund_id] for refund_id in sorted(best))
 
 
@@ -195,7 +203,7 @@ def digest(model: Model) -> str:
     return hashlib.sha256(model.model_dump_json().encode()).hexdigest()
 
 
-def render(state: OrderState) -> OrderFacts | None:
+def render(state: OrderState) -> Snapshot | None:
     """The canonical order; None while no snapshot of it is known.
 
     Scalars are the latest snapshot's; lines are as placed, those of the latest snapshot first. A refund told by a
@@ -204,8 +212,7 @@ def render(state: OrderState) -> OrderFacts | None:
     if state.latest is None:
         return None
     seen = {item.line.line_id: item.line for item in state.lines}
-    first = [line.line_id for line in state.latest.lines]
-    order = [*first, *(line_id for line_id in seen if line_id not in set(first))]
+    order = dict.fromkeys([*(line.line_id for line in state.latest.lines), *seen])
     told = {item.refund.refund_id: item.refund for item in state.refunds}
     scale = Scale.of(state.latest)
     loose = [

@@ -22,13 +22,15 @@ def read_refund(node: Node) -> LooseRefund:
     if not shipping:
         # Since 2024-10 refunded shipping is told apart; where both are told, they mean the same money.
         shipping_money = sum(map(_shipping_line, node.nodes("refund_shipping_lines")), NOTHING)
-    items = node.nodes("refund_line_items")
-    tips = [item for item in items if is_tip(item.node("line_item"))]
+    tips: list[Node] = []
+    items: list[Node] = []
+    for item in node.nodes("refund_line_items"):
+        (tips if is_tip(item.node("line_item")) else items).append(item)
     paid, paid_currency = _paid(node)
     return LooseRefund(
         refund_id=node.required("id"),
         occurred_at=occurred_at,
-        lines=tuple(_line(item) for item in items if item not in tips),
+        lines=tuple(map(_line, items)),
         shipping=shipping_money,
         adjustment=-sum(other, NOTHING),
         paid=paid,

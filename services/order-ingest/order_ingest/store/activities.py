@@ -44,7 +44,10 @@ async def is_revocable(connection: asyncpg.Connection, program_id: str, source: 
 
 
 async def lock_activities(connection: asyncpg.Connection, facts: Sequence[Fact]) -> dict[SourceKey, ActivityRow]:
-    """The activities that facts are about. Those undone that nobody told are not among them."""
+    """The activities that facts are about. Those undone that nobody told are not among them.
+
+    Those told are made first, which locks none that is there: all are locked by one statement, in their order.
+    """
     first: dict[SourceKey, bytes] = {}
     for fact in facts:
         if isinstance(fact.report, ActivityReport) and (key := fact.activity_key):
@@ -53,9 +56,8 @@ async def lock_activities(connection: asyncpg.Connection, facts: Sequence[Fact])
     await connection.execute(
         """INSERT INTO activities (program_id, source, activity_id, content_sha256)
            SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) ORDER BY 1, 2, 3
-           ON CONFLICT (program_id, source, activity_id) DO UPDATE SET content_sha256 = excluded.content_sha256
-               WHERE activities.content_sha256 = $5""",
-        *columns(told), [first[key] for key in told], LOST,
+           ON CONFLICT DO NOTHING""",
+        *columns(told), [first[key] for key in told],
     )  # fmt: skip
     rows = await connection.fetch(
         """SELECT a.* FROM activities a
@@ -64,7 +66,11 @@ async def lock_activities(connection: asyncpg.Connection, facts: Sequence[Fact])
            ORDER BY a.program_id, a.source, a.activity_id FOR UPDATE OF a""",
         *columns(sorted({key for fact in facts if (key := fact.activity_key)})),
     )
-    return {activity.key: activity for activity in map(_activity_row, rows)}
+    activities = {activity.key: activity for activity in map(_activity_row, rows)}
+    for key in told:
+        if activities[key].content == LOST:
+            activities[key].content, activities[key].changed = first[key], True
+    return activities
 
 
 def _activity_row(row: asyncpg.Record) -> ActivityRow:
@@ -89,11 +95,13 @@ def publish_activities(tx: Transaction, activities: Sequence[ActivityRow]) -> No
 async def save_activities(connection: asyncpg.Connection, activities: Sequence[ActivityRow]) -> None:
     """Write those that changed."""
     await connection.execute(
-        """UPDATE activities a SET member_id = n.member_id, revoked_at = n.revoked_at, facts = n.facts
-           FROM unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::timestamptz[], $6::bytea[])
-               n(program_id, source, activity_id, member_id, revoked_at, facts)
+        """UPDATE activities a SET content_sha256 = n.content_sha256, member_id = n.member_id,
+               revoked_at = n.revoked_at, facts = n.facts
+           FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::uuid[], $6::timestamptz[], $7::bytea[])
+               n(program_id, source, activity_id, content_sha256, member_id, revoked_at, facts)
            WHERE (a.program_id, a.source, a.activity_id) = (n.program_id, n.source, n.activity_id)""",
         *columns(activity.key for activity in activities),
+        [activity.content for activity in activities],
         [activity.member_id for activity in activities],
         [activity.revoked_at for activity in activities],
         [activity.facts.model_dump_json().encode() if activity.facts else None for activity in activities],

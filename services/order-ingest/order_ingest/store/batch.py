@@ -11,10 +11,11 @@ from uuid import UUID
 import asyncpg
 
 from contracts.ids import derived_id
-from contracts.orders import OrderChangedV1, OrderFacts
+from contracts.orders import OrderChangedV1
 from contracts.program import ProgramBook
 from shared.transaction import Permanent, Transaction
 
+from ..domain.facts import Snapshot
 from ..domain.identity import IdentityKey
 from ..domain.members import MemberState, contact_event, member_event
 from ..domain.merge import EMPTY, OrderState, render
@@ -180,11 +181,11 @@ def _publish_order(tx: Transaction, order: OrderRow) -> None:
 
 
 def order_event(
-    program_id: str, member_id: UUID | None, revision: int, recorded_at: datetime, facts: OrderFacts
+    program_id: str, member_id: UUID | None, revision: int, recorded_at: datetime, facts: Snapshot
 ) -> OrderChangedV1:
     """The canonical order for everybody."""
     known = {"program_id": program_id, "member_id": member_id, "revision": revision, "recorded_at": recorded_at}
-    return OrderChangedV1.model_validate({**dict(facts), **known})
+    return OrderChangedV1.model_validate({**dict(facts), **known, "version": facts.version or None})
 
 
 async def save_members(connection: asyncpg.Connection, members: list[MemberRow]) -> None:

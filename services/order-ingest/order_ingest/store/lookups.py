@@ -19,7 +19,7 @@ async def find_member(
 ) -> asyncpg.Record | None:
     """A member by its id, by a customer id, or by an address in lower case.
 
-    An address leads to the member it identifies; failing that, to one whose shop never verified it.
+    An address that an account merely typed leads to nobody: points and tokens must not go where anybody can point.
     """
     if member_id is None and customer_id is not None:
         member_id = await connection.fetchval(
@@ -29,11 +29,8 @@ async def find_member(
         )  # fmt: skip
     elif member_id is None and email is not None:
         member_id = await connection.fetchval(
-            """SELECT member_id FROM (
-                   SELECT member_id, 0 AS place FROM identities
-                   WHERE program_id = $1 AND kind = 'email' AND source = '' AND value = $2 AND member_id IS NOT NULL
-                   UNION ALL SELECT member_id, 1 FROM members WHERE program_id = $1 AND email = $2
-               ) found ORDER BY place, member_id LIMIT 1""",
+            """SELECT member_id FROM identities
+               WHERE program_id = $1 AND kind = 'email' AND source = '' AND value = $2""",
             program_id, email,
         )  # fmt: skip
     query = f"SELECT {_MEMBER} FROM members WHERE program_id = $1 AND member_id = $2"

@@ -146,3 +146,9 @@ class World:
         """Where a member has a customer id."""
         state = self.members[member_id].state
         return frozenset(ref.source for ref in state.customers) if state else frozenset()
+
+    def address_of(self, member_id: UUID) -> str | None:
+        """The e-mail address they told, as identities have it."""
+        state = self.members[member_id].state
+        told = state.told.get("email") if state else None
+        return str(told.value).strip().lower() if told else None

@@ -1,0 +1,70 @@
+"""What was published is taken over after a restore, and sent again when Kafka lost it."""
+
+import pytest
+
+from contracts.activities import ActivityRecordedV1
+from contracts.base import Event
+from contracts.orders import OrderChangedV1
+from shared.service import Republish
+
+from .conftest import Edge
+from .test_api import activity, amount, order, post
+
+pytestmark = pytest.mark.integration
+
+
+async def adopt(edge: Edge, *events: Event) -> None:
+    adopting, batch = edge.harness.service.adopt, [edge.harness.message(event) for event in events]
+    assert adopting is not None
+    await edge.harness.context.execute(lambda tx: adopting(tx, batch))
+
+
+async def send_again(edge: Edge, sending: Republish, after: str | None) -> tuple[str | None, int]:
+    return await edge.harness.context.execute(lambda tx: sending(tx, after, 1))
+
+
+async def test_an_older_state_that_is_read_again_changes_nothing(edge: Edge) -> None:
+    """By the platform's own version, which counts before its clock: so it is published with the order."""
+    await post(edge, "orders", order(version=7))
+    await edge.read()
+    [event] = await edge.published(OrderChangedV1)
+    assert event.version == 7
+    await edge.fetch("TRUNCATE orders")
+    await adopt(edge, event)
+    await post(edge, "orders", order(version=6, updated_at="2026-11-22T10:00:00Z", total=amount(1)))
+    await edge.read()
+    assert await edge.published(OrderChangedV1) == []
+    await post(edge, "orders", order(version=8, total=amount(2)))
+    await edge.read()
+    [newer] = await edge.published(OrderChangedV1)
+    assert (newer.revision, newer.version, newer.total.shop_minor) == (2, 8, 2)
+
+
+async def test_platforms_without_versions_have_none(edge: Edge) -> None:
+    await post(edge, "orders", order())
+    await edge.read()
+    [event] = await edge.published(OrderChangedV1)
+    assert event.version is None
+    await edge.fetch("TRUNCATE orders")
+    await adopt(edge, event)
+    await post(edge, "orders", order(updated_at="2026-11-22T10:00:00Z", total=amount(1)))
+    await edge.read()
+    [newer] = await edge.published(OrderChangedV1)
+    assert (newer.revision, newer.version, newer.total.shop_minor) == (2, None, 1)
+
+
+async def test_all_is_sent_again_whatever_it_is_called(edge: Edge) -> None:
+    names = {"a", "a\x1fb", "a\x1fb\x1fc", "b/c"}
+    for name in sorted(names):
+        assert (await post(edge, "orders", order(order_id=name)))[0] == 202
+        assert (await post(edge, "activities", activity(activity_id=name)))[0] == 202
+    await edge.read()
+    await edge.harness.outbox()
+    for sending in edge.harness.service.republish[1:]:
+        after, count = await send_again(edge, sending, None)
+        while count:
+            after, count = await send_again(edge, sending, after)
+    outbox = [event for _, event in await edge.harness.outbox()]
+    assert {event.order_id for event in outbox if isinstance(event, OrderChangedV1)} == names
+    assert {event.activity_id for event in outbox if isinstance(event, ActivityRecordedV1)} == names
+    assert len(outbox) == 2 * len(names)
