@@ -18,11 +18,11 @@ from .log import log
 from .telemetry import LOOP_ERRORS, SWEEP_SPARED, set_traceparent
 from .transaction import Transaction
 
-MEMBERS_MAX = 500
+KEYS_MAX = 500
 """At once."""
 _ROUNDS_MAX = 1000
 _SPARED_SECONDS = 600.0
-"""A member who cannot be swept is left out for so long."""
+"""A key that cannot be swept is left out for so long."""
 
 
 @dataclass
@@ -31,11 +31,11 @@ class Round:
 
     partition: int
     horizon: datetime
-    most: int = MEMBERS_MAX
-    """So many members, and no more."""
+    most: int = KEYS_MAX
+    """So many keys, and no more."""
     spared: Collection[UUID] = ()
-    """Members to be left out."""
-    members: Sequence[UUID] = ()
+    """Keys to be left out."""
+    keys: Sequence[UUID] = ()
     """Who was chosen; the sweep says so before it does anything to them."""
 
 
@@ -75,32 +75,32 @@ class Sweeper:
         return more
 
     async def _sweep_all(self, partition: int, ends: dict[TopicPartition, int], now: datetime) -> bool:
-        most = MEMBERS_MAX
+        most = KEYS_MAX
         for _ in range(_ROUNDS_MAX):
             one = Round(partition, now, most, self._left_out())
             try:
                 if not await self._sweep_partition(one, ends, now):
                     return False
             except Exception as error:
-                if is_transient(error) or not one.members:
+                if is_transient(error) or not one.keys:
                     raise
-                if len(one.members) == 1:
-                    self._spare(one.members[0], error)
+                if len(one.keys) == 1:
+                    self._spare(one.keys[0], error)
                 # Whoever is at fault must not keep the others waiting: it is found by going one by one.
-                most = MEMBERS_MAX if most == 1 else 1
+                most = KEYS_MAX if most == 1 else 1
             await asyncio.sleep(0)  # batches go first
         return True
 
     def _left_out(self) -> list[UUID]:
         now = asyncio.get_running_loop().time()
-        self._spared = {member_id: until for member_id, until in self._spared.items() if until > now}
+        self._spared = {key: until for key, until in self._spared.items() if until > now}
         SWEEP_SPARED.set(len(self._spared))
         return list(self._spared)
 
-    def _spare(self, member_id: UUID, error: Exception) -> None:
+    def _spare(self, key: UUID, error: Exception) -> None:
         LOOP_ERRORS.labels("sweep").inc()
-        log.error("member not swept", member_id=str(member_id), error=type(error).__name__, why=describe(error))
-        self._spared[member_id] = asyncio.get_running_loop().time() + _SPARED_SECONDS
+        log.error("key not swept", key=str(key), error=type(error).__name__, why=describe(error))
+        self._spared[key] = asyncio.get_running_loop().time() + _SPARED_SECONDS
 
     async def _sweep_partition(self, one: Round, ends: dict[TopicPartition, int], now: datetime) -> int:
         shell, partition = self._shell, one.partition

@@ -44,7 +44,7 @@ POOL_USED = gauge("pool_connections_used", "Database connections in use.")
 POOL_SIZE = gauge("pool_connections", "Database connections open.")
 BREAKER_OPEN = gauge("breaker_open", "1 while the service has stopped itself because too many events fail.")
 CLOCK_SKEW_SECONDS = gauge("clock_skew_seconds", "How far the last event recorded in the future was ahead.")
-SWEEP_SPARED = gauge("sweep_spared", "Members who cannot be swept and are left out for some minutes; the log says why.")
+SWEEP_SPARED = gauge("sweep_spared", "Keys that cannot be swept and are left out for some minutes; the log says why.")
 LOOP_ERRORS = counter("loop_errors", "Background work that failed and will be tried again.", ("loop",))
 
 

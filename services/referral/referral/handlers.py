@@ -27,11 +27,11 @@ async def process(programs: ProgramBook, tx: Transaction, batch: list[Message]) 
 async def sweep(programs: ProgramBook, tx: Transaction, due: Round) -> int:
     """Look at members under a new version of their program, which may be the first with referrals. Returns how many."""
     world = await store.load_unseen(tx, programs, due)
-    for member_id in due.members:
+    for member_id in due.keys:
         world.revisit(world.members[member_id])
     _publish(tx, world, Cause.fresh("sweep"))
     await store.save(tx, world)
-    return len(due.members)
+    return len(due.keys)
 
 
 def _publish(tx: Transaction, world: World, cause: Cause) -> None:

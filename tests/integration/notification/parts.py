@@ -85,11 +85,20 @@ def reward(*, at: datetime = NOW, member_id: UUID = MEMBER, program_id: str = "a
     )  # fmt: skip
 
 
-def returned() -> Event:
+def returned(at: datetime) -> Event:
     return RewardReturnedV1(
         program_id="aurora", member_id=MEMBER, coupon_id=UUID(int=5), reward_id="five-off", program_version=1,
-        kind="money_off", points=500, void=True, reason="reversed", returned_at=NOW,
+        kind="money_off", points=500, void=True, reason="reversed", returned_at=at,
     )  # fmt: skip
+
+
+class _AnyCodePage(SMTP):
+    """Answers with the bytes that a text stands for, as older servers do."""
+
+    async def push(self, status: str) -> None:
+        assert self._writer is not None
+        self._writer.write(status.encode(errors="surrogateescape") + b"\r\n")
+        await self._writer.drain()
 
 
 @dataclass
@@ -126,7 +135,7 @@ class Mailbox:
 
     def _session(self) -> SMTP:
         self.connections += 1
-        return SMTP(self, hostname="sink", ident="sink", loop=asyncio.get_running_loop())
+        return _AnyCodePage(self, hostname="sink", ident="sink", loop=asyncio.get_running_loop())
 
     async def start(self) -> None:
         self._server = await asyncio.get_running_loop().create_server(self._session, "127.0.0.1", self.port)

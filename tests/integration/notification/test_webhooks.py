@@ -133,18 +133,15 @@ async def test_after_ten_tries_the_endpoint_is_disabled_and_enabling_it_sends_al
 
 async def test_one_message_that_is_not_liked_keeps_no_other_back(here: Desk, shop: Receiver) -> None:
     await add(here, shop.url)
-    shop.status = "422 Unprocessable"
     await here.harness.deliver(reward(member_id=UUID(int=9)))
-    while (await hooks(here))[0]["state"] == "due":
+    for _ in range(10):
         shop.status = "422 Unprocessable"
         await send(here)
         shop.status = "200 OK"
-        here.later(minutes=2)
         await here.harness.deliver(reward(at=here.harness.clock.at))
         await send(here)
         here.later(days=2)
-    enabled, _, due, failed = await endpoint(here)
-    assert (enabled, due, failed) == (True, 0, 1)
+    assert await endpoint(here) == (True, None, 0, 1)
 
 
 async def test_a_member_s_messages_keep_their_order(here: Desk, shop: Receiver) -> None:
@@ -152,7 +149,7 @@ async def test_a_member_s_messages_keep_their_order(here: Desk, shop: Receiver) 
     shop.status = "500 Oops"
     await here.harness.deliver(reward())
     await send(here)
-    await here.harness.deliver(returned())
+    await here.harness.deliver(returned(NOW + timedelta(seconds=1)))
     shop.status = "200 OK"
     await send(here)
     assert len(shop.requests) == 1
@@ -174,8 +171,8 @@ async def test_an_endpoint_that_says_nothing_holds_up_no_other(here: Desk, shop:
     await send(here)
     assert len(shop.requests) == 1
     await send(here)
-    tries = [row["attempts"] for row in await hooks(here) if row["program_id"] == "other"]
-    assert sum(tries) < webhook.IN_FLIGHT_MAX  # After the first silence it is left alone for a moment.
+    tries = [row for row in await hooks(here) if row["program_id"] == "other" and row["attempts"]]
+    assert len(tries) < webhook.IN_FLIGHT_MAX  # After the first silence it is left alone for a moment.
 
 
 async def test_what_was_before_the_endpoint_is_not_told_to_it(here: Desk, shop: Receiver) -> None:

@@ -12,6 +12,7 @@ from points_accrual import store
 from points_accrual.rebuild import check
 from points_accrual.store import sweeps
 from shared.db import plain
+from shared.sweeper import Round
 from shared.testing import Harness
 from shared.transaction import Transaction
 from tests.integration.points_accrual.conftest import NOW, service
@@ -113,7 +114,7 @@ async def test_a_horizon_before_a_new_version_is_planned_by_the_old_one(database
         [(partition,)] = await rows(shop, "SELECT partition FROM accounts")
         assert shop.service.sweep is not None
         sweep = shop.service.sweep
-        assert await shop.context.execute(lambda tx: sweep(tx, partition, NOW + DAY / 2)) == 0
+        assert await shop.context.execute(lambda tx: sweep(tx, Round(partition, NOW + DAY / 2))) == 0
 
 
 async def test_who_was_merged_is_planned_no_days(database: str) -> None:

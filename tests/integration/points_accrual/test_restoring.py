@@ -21,7 +21,7 @@ from tests.unit.points_accrual.samples import ANN, BOB, DAY, T0, enrolled, merge
 
 pytestmark = pytest.mark.integration
 TABLES = {
-    "accounts": "member_id", "decisions": "member_id, sequence", "lots": "lot_id", "transfers": "member_id, n",
+    "accounts": "member_id", "decisions": "member_id, sequence", "lots": "lot_id", "transfers": "member_id, sequence, ordinal",
     "coupons": "coupon_id", "uses": "member_id, name, time_window", "seeds": "commitment", "draws": "draw_id",
 }  # fmt: skip
 
@@ -57,7 +57,6 @@ async def adopt(shop: Harness, journal: list[DecisionsMadeV1]) -> None:
 async def wipe(shop: Harness) -> None:
     async with shop.context.pool.acquire() as connection:
         await connection.execute(f"TRUNCATE members, claims, commands, {', '.join(TABLES)}, outbox CASCADE")
-        await connection.execute("UPDATE approvals SET state = 'waiting', decided_by = NULL, decided_at = NULL")
 
 
 async def approve(shop: Harness, approval_id: str) -> None:
@@ -100,17 +99,16 @@ async def test_a_lost_ledger_is_made_again_from_its_journal(database: str) -> No
         await shop.deliver(merge(BOB, ANN, shop.clock.at))
         before, approvals = await ledger(shop), await fetch(shop, "SELECT * FROM approvals")
         journal, ids = await shop.context.execute(told)
-        await wipe(shop)
-        for event in (journal, journal):
-            await adopt(shop, event)
-        assert await ledger(shop) == before
+        await fetch(shop, "UPDATE approvals SET state = 'waiting', decided_by = NULL, decided_at = NULL")
+        await adopt(shop, journal)
         assert await fetch(shop, "SELECT * FROM approvals") == approvals
+        await wipe(shop)
+        for _ in range(2):
+            await adopt(shop, journal)
+        assert await ledger(shop) == before
         _, again = await shop.context.execute(told)
         assert ids - again == set()
         assert await hold(shop) == held
-        # The limit of a day knows what was given before.
-        refused = await post(shop, f"members/{ANN}/transfers", gift, "more")
-        assert refused.status_code == 409, refused.text
 
 
 async def test_days_long_past_are_not_judged_again_by_what_a_member_is_today(database: str) -> None:

@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from aiokafka.partitioner import DefaultPartitioner
 
 from shared.outbox import Row, insert
-from shared.sweeper import Sweeper
+from shared.sweeper import Round, Sweeper
 
 from .toy import Toy, record, until
 
@@ -82,9 +82,9 @@ async def test_a_position_set_back_loses_nothing_beside_a_poison(toy: Toy) -> No
 async def test_one_bad_sweep_leaves_other_partitions_alone(toy: Toy) -> None:
     swept = []
 
-    async def sweep(_tx: object, partition: int, _horizon: object) -> int:
-        swept.append(partition)
-        if partition == 1:
+    async def sweep(_tx: object, one: Round) -> int:
+        swept.append(one.partition)
+        if one.partition == 1:
             raise ValueError("one account is odd")
         return 0
 

@@ -281,11 +281,11 @@ async def test_a_member_who_cannot_be_swept_keeps_no_other_waiting(toy: Toy) -> 
     due = {UUID(int=number) for number in range(5)}
 
     async def sweep(tx: Transaction, one: Round) -> int:
-        one.members = sorted(due - set(one.spared))[: one.most] if one.partition == 0 else ()
-        if UUID(int=3) in one.members:
+        one.keys = sorted(due - set(one.spared))[: one.most] if one.partition == 0 else ()
+        if UUID(int=3) in one.keys:
             raise ValueError("damaged")
-        due.difference_update(one.members)
-        return len(one.members)
+        due.difference_update(one.keys)
+        return len(one.keys)
 
     toy.sweep = sweep
     await toy.send(record(1))

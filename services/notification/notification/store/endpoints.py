@@ -111,7 +111,7 @@ async def accepted(tx: Transaction, program_id: str) -> None:
     """Something was accepted; to know it to the minute is enough."""
     await tx.connection.execute(
         """UPDATE endpoints SET accepted_at = $2
-           WHERE program_id = $1 AND coalesce(accepted_at < $2 - interval '1 minute', true)""",
+           WHERE program_id = $1 AND coalesce(accepted_at < $2::timestamptz - interval '1 minute', true)""",
         program_id,
         tx.now,
     )

@@ -27,8 +27,8 @@ async def load_due(tx: Transaction, programs: ProgramBook, due: Round) -> World:
     )  # fmt: skip
     rows = await tx.connection.fetch(found, due.partition, horizon, due.most, due.spared)
     planned = await _to_plan(tx, programs, due)
-    due.members = sorted({row["member_id"] for row in rows} | planned)[: due.most]
-    await lock(tx, world, dict.fromkeys(due.members))
+    due.keys = sorted({row["member_id"] for row in rows} | planned)[: due.most]
+    await lock(tx, world, dict.fromkeys(due.keys))
     await claims.load_merged(tx, world)
     whole = await _not_lots_alone(tx, world, horizon)
     if whole:
@@ -100,7 +100,7 @@ async def load_continued(tx: Transaction, programs: ProgramBook, due: Round) -> 
     )  # fmt: skip
     if member_id is None:
         return world
-    due.members = (member_id,)
+    due.keys = (member_id,)
     await lock(tx, world, {member_id: None})
     await claims.load_merged(tx, world)
     continuation = world.continuations[member_id]
@@ -137,7 +137,7 @@ async def load_unjudged(tx: Transaction, programs: ProgramBook, due: Round) -> W
            WHERE c.program_version IS NULL AND c.member_id <> ALL($5::uuid[]) ORDER BY c.member_id LIMIT $4""",
         *columns(covered, 2), due.partition, min(due.most, UNJUDGED_MAX), due.spared,
     )  # fmt: skip
-    ids = due.members = [row["member_id"] for row in rows]
+    ids = due.keys = [row["member_id"] for row in rows]
     if not ids:
         return world
     await lock(tx, world, dict.fromkeys(ids))

@@ -94,8 +94,8 @@ async def load_unseen(tx: Transaction, programs: ProgramBook, due: Round) -> Wor
         due.horizon,
         due.spared,
     )
-    due.members = sorted(row["member_id"] for row in rows)
-    return await _load(tx, programs, _read_batch(due.members, []))
+    due.keys = sorted(row["member_id"] for row in rows)
+    return await _load(tx, programs, _read_batch(due.keys, []))
 
 
 def _read_batch(ids: Sequence[UUID], messages: list[Message]) -> _Batch:

@@ -87,8 +87,8 @@ async def load_due(tx: Transaction, programs: ProgramBook, due: Round) -> World:
         due.most,
         due.spared,
     )
-    due.members = sorted(row["member_id"] for row in rows)
-    return await _locked(tx, programs, due.members)
+    due.keys = sorted(row["member_id"] for row in rows)
+    return await _locked(tx, programs, due.keys)
 
 
 async def _locked(tx: Transaction, programs: ProgramBook, ids: Sequence[UUID]) -> World:
@@ -105,7 +105,7 @@ async def _locked(tx: Transaction, programs: ProgramBook, ids: Sequence[UUID]) -
     return World(programs, tx.now, members)
 
 
-async def _facts(connection: asyncpg.Connection, ids: list[UUID]) -> dict[UUID, dict[str, Fact]]:
+async def _facts(connection: asyncpg.Connection, ids: Sequence[UUID]) -> dict[UUID, dict[str, Fact]]:
     rows = await connection.fetch(
         """SELECT member_id, source, order_id, placed_at, revision, sequence, steps
            FROM order_bases WHERE member_id = ANY($1::uuid[])""",
@@ -118,7 +118,7 @@ async def _facts(connection: asyncpg.Connection, ids: list[UUID]) -> dict[UUID, 
     return facts
 
 
-async def _coupons(connection: asyncpg.Connection, ids: list[UUID]) -> dict[UUID, dict[UUID, Coupon]]:
+async def _coupons(connection: asyncpg.Connection, ids: Sequence[UUID]) -> dict[UUID, dict[UUID, Coupon]]:
     rows = await connection.fetch(
         """SELECT member_id, coupon_id, membership_id, days, issued_at, returned_at, returned_points, void
            FROM membership_coupons WHERE member_id = ANY($1::uuid[])""",
