@@ -9,6 +9,7 @@ from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
+from typing import AnyStr
 from uuid import UUID
 
 from aiosmtpd.smtp import SMTP, Envelope
@@ -95,9 +96,9 @@ def returned(at: datetime) -> Event:
 class _AnyCodePage(SMTP):
     """Answers with the bytes that a text stands for, as older servers do."""
 
-    async def push(self, status: str) -> None:
+    async def push(self, status: AnyStr) -> None:
         assert self._writer is not None
-        self._writer.write(status.encode(errors="surrogateescape") + b"\r\n")
+        self._writer.write(str(status).encode(errors="surrogateescape") + b"\r\n")
         await self._writer.drain()
 
 

@@ -21,8 +21,9 @@ from tests.unit.points_accrual.samples import ANN, BOB, DAY, T0, enrolled, merge
 
 pytestmark = pytest.mark.integration
 TABLES = {
-    "accounts": "member_id", "decisions": "member_id, sequence", "lots": "lot_id", "transfers": "member_id, sequence, ordinal",
-    "coupons": "coupon_id", "uses": "member_id, name, time_window", "seeds": "commitment", "draws": "draw_id",
+    "accounts": "member_id", "decisions": "member_id, sequence", "lots": "lot_id",
+    "transfers": "member_id, sequence, ordinal", "coupons": "coupon_id", "uses": "member_id, name, time_window",
+    "seeds": "commitment", "draws": "draw_id",
 }  # fmt: skip
 
 
