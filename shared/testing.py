@@ -21,7 +21,7 @@ from .process import Process
 from .sending import unpack_headers
 from .service import Context, Service
 from .settings import Settings
-from .sweeper import Round
+from .sweeper import KEYS_MAX, Round
 from .transaction import Message, Transaction
 
 
@@ -50,15 +50,15 @@ class Harness:
         batch.sort(key=lambda item: (rank[item.topic], item.partition, item.offset))
         await self.context.execute(lambda tx: self.service.process(tx, batch))
 
-    async def sweep(self, horizon: datetime | None = None) -> int:
-        """Sweep all partitions until nothing is due; returns how many were handled."""
+    async def sweep(self, horizon: datetime | None = None, most: int = KEYS_MAX) -> int:
+        """Sweep all partitions, `most` at once, until nothing is due; returns how many were handled."""
         sweep = self.service.sweep
         if sweep is None:
             raise LookupError(f"{self.service.name} has no sweep")
         total = 0
         for partition in range(PARTITIONS_DEFAULT):
             while handled := await self.context.execute(
-                lambda tx, n=partition: sweep(tx, Round(n, horizon or self.clock.now()))  # type: ignore[misc]
+                lambda tx, n=partition: sweep(tx, Round(n, horizon or self.clock.now(), most))  # type: ignore[misc]
             ):
                 total += handled
         return total

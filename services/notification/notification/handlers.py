@@ -62,11 +62,12 @@ def _member(world: World, message: Message) -> None:
     recipient = world.recipients[event.member_id]
     if event.version <= recipient.version:
         return
+    known = recipient.version > 0
     joined = event.status == "member" and recipient.status != "member"
     recipient.version, recipient.status, recipient.locale = event.version, event.status, event.locale
     recipient.changed = True
     if joined:
-        _note(world, message, recipient, calls.welcome(event))
+        _note(world, message, recipient, calls.welcome(event, known=known))
 
 
 def _code(world: World, message: Message) -> None:

@@ -25,7 +25,7 @@ from .plants import PLANTS, Plant
 from .schedules import Told, play_seeds
 from .shop_run import ALONE, Shop, staged
 
-SECONDS_MAX = 15.0
+SECONDS_MAX = 30.0
 """A story takes about one; a bug can make it go on for ever."""
 SEEDS = 250
 TIMES_MIN = 20

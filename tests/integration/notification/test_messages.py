@@ -46,11 +46,6 @@ async def test_a_new_database_on_the_old_topic_welcomes_nobody_again(here: Desk)
     assert await here.states() == ["welcome suppressed"]
 
 
-async def test_who_was_a_member_long_before_is_not_welcomed_after_an_import(here: Desk) -> None:
-    await here.harness.deliver(contact(), member(1, enrolled_at=NOW - timedelta(days=300)))
-    assert await here.states() == ["welcome suppressed"]
-
-
 async def test_older_versions_change_nothing(here: Desk) -> None:
     await here.harness.deliver(contact(2, "new@example.com"), member(3, locale="az"))
     await here.harness.deliver(contact(1, "old@example.com"), member(2, locale="ar"))

@@ -177,7 +177,7 @@ async def test_activities_are_locked_in_their_order(edge: Edge) -> None:
     await told(edge, ROUTE, {"revoked_at": AT})
     await told(edge, "activities", activity(activity_id="rev-2"))
     free = "SELECT activity_id FROM activities WHERE activity_id = $1 FOR UPDATE SKIP LOCKED"
-    waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    waiting = "SELECT FROM pg_locks WHERE NOT granted"
     async with edge.harness.context.pool.acquire() as connection, connection.transaction():
         assert await connection.fetch(free, "rev-1")
         reading = asyncio.create_task(edge.read())

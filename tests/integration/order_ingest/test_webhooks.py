@@ -231,7 +231,7 @@ async def test_one_that_fails_only_when_it_is_kept_is_found(edge: Edge) -> None:
     await edge.send(body(order(id=4)))
     rows = await edge.fetch("SELECT status, reason FROM deliveries ORDER BY delivery_id")
     assert [row["status"] for row in rows] == ["processed", "processed", "quarantined", "processed"]
-    assert rows[2]["reason"] == "it was read but could not be kept: ValueError"
+    assert rows[2]["reason"] == "it was read but could not be kept: TooLargeError"
     assert sorted(event.order_id for event in await edge.published(OrderChangedV1)) == ["2", "3", "4"]
 
 

@@ -10,7 +10,6 @@ import pytest
 from contracts.members import MemberChangedV1
 from points_accrual import store
 from points_accrual.rebuild import check
-from points_accrual.store import sweeps
 from shared.db import plain
 from shared.sweeper import Round
 from shared.testing import Harness
@@ -127,11 +126,8 @@ async def test_who_was_merged_is_planned_no_days(database: str) -> None:
         assert await active(shop) == {ANN: 100, CAT: 0}
 
 
-async def test_days_that_merged_members_had_are_known_however_many_are_due(
-    database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_days_that_merged_members_had_are_known_however_many_are_due(database: str) -> None:
     """A member that was found by a lot alone was given the same anniversary twice."""
-    monkeypatch.setattr(sweeps, "MEMBERS_MAX", 1)
     yearly = {"type": "anniversary", "id": "years", "points": 100}
     day = datetime(2027, 6, 1, tzinfo=UTC)
     async with service(database, program(spend(), yearly, validity_months=None)) as shop:
@@ -139,14 +135,14 @@ async def test_days_that_merged_members_had_are_known_however_many_are_due(
                   BOB: datetime(2026, 5, 30, 5, tzinfo=UTC)}  # fmt: skip
         await shop.deliver(*(enrolled(at, member_id=member_id, recorded=NOW) for member_id, at in joined.items()))
         shop.clock.at = datetime(2027, 4, 1, tzinfo=UTC)
-        await shop.sweep()
+        await shop.sweep(most=1)
         await shop.deliver(merge(CAT, ANN, NOW))
         at = day - 14 * DAY
         await shop.deliver(order(order_id="x", placed_at=at, recorded_at=at))
         async with shop.context.pool.acquire() as connection:
             await connection.execute("UPDATE accounts SET partition = 0; UPDATE lots SET partition = 0")
         shop.clock.at = day + DAY
-        await shop.sweep()
+        await shop.sweep(most=1)
         assert await active(shop) == {ANN: 100 + 100, BOB: 100, CAT: 0}
 
 

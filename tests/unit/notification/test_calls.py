@@ -99,12 +99,15 @@ def test_only_a_rise_is_announced(change: str, called: bool) -> None:
     assert (calls.upgraded(event) is not None) == called
 
 
-def test_a_welcome_is_as_old_as_the_membership() -> None:
+@pytest.mark.parametrize(
+    ("version", "known", "age_days"), [(1, False, 0), (2, True, 0), (9, True, 0), (2, False, 300), (9, False, 300)]
+)
+def test_a_welcome_is_news_unless_the_member_is_met_late(version: int, known: bool, age_days: int) -> None:
     event = MemberChangedV1(
-        program_id="aurora", member_id=MEMBER, version=1, status="member", seen_at=NOW,
+        program_id="aurora", member_id=MEMBER, version=version, status="member", seen_at=NOW,
         enrolled_at=NOW - timedelta(days=300), recorded_at=NOW,
     )  # fmt: skip
-    assert calls.welcome(event).recorded_at == NOW - timedelta(days=300)
+    assert calls.welcome(event, known=known).recorded_at == NOW - timedelta(days=age_days)
 
 
 def world() -> World:

@@ -146,7 +146,7 @@ def outcome(ledger: Ledger) -> object:
 
 def natural(event: Event) -> tuple[Any, ...]:
     at = event.recorded_at  # type: ignore[attr-defined]
-    return at, getattr(event, "revision", 0), getattr(event, "version", 0)
+    return at, getattr(event, "revision", 0), getattr(event, "version", None) or 0
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])

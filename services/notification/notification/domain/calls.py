@@ -31,11 +31,14 @@ def _iso(at: datetime | None) -> str | None:
     return at.isoformat() if at else None
 
 
-def welcome(event: MemberChangedV1) -> Call:
-    """For whoever became a member, as of then: who was one long before Laurel heard of it, as after an import of old
-    orders, or whom a new database meets on the old topic, is not welcomed now.
+def welcome(event: MemberChangedV1, *, known: bool) -> Call:
+    """For whoever became a member. `known`: an earlier version of the member was seen.
+
+    A new database on the old, compacted topic meets old members in the middle of their life: those date from their
+    enrolment, or they would be welcomed again.
     """
-    return Call("welcome", {}, event.enrolled_at or event.recorded_at)
+    met_late = not known and event.version > 1
+    return Call("welcome", {}, event.enrolled_at if met_late and event.enrolled_at else event.recorded_at)
 
 
 def granted(event: PointsGrantedV1) -> Call | None:
