@@ -21,6 +21,7 @@ from .transaction import Transaction
 KEYS_MAX = 500
 """At once."""
 _ROUNDS_MAX = 1000
+_SPARED_MAX = 20
 _SPARED_SECONDS = 600.0
 """A key that cannot be swept is left out for so long."""
 
@@ -82,12 +83,15 @@ class Sweeper:
                 if not await self._sweep_partition(one, ends, now):
                     return False
             except Exception as error:
-                if is_transient(error) or not one.keys:
+                # Whichever is at fault must not keep the others waiting: it is found by going one by one. If it is not
+                # that of a few, nothing is gained.
+                if is_transient(error) or not one.keys or len(self._spared) >= _SPARED_MAX:
                     raise
                 if len(one.keys) == 1:
                     self._spare(one.keys[0], error)
-                # Whoever is at fault must not keep the others waiting: it is found by going one by one.
-                most = KEYS_MAX if most == 1 else 1
+                    most = KEYS_MAX
+                else:
+                    most = 1
             await asyncio.sleep(0)  # batches go first
         return True
 

@@ -29,7 +29,7 @@ from .rewards import (
 
 
 def _known_zone(value: str) -> str:
-    if value not in available_timezones() - {"localtime", "Factory"}:  # These are another zone on each machine.
+    if value not in available_timezones():
         raise ValueError(f"{value!r} is no IANA time zone, such as 'Asia/Baku'")
     return value
 

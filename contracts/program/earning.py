@@ -100,13 +100,6 @@ class ActivityRule(Rule):
     """The platform must have checked that it happened."""
     limits: Annotated[tuple[Limit, ...], Field(max_length=10)] = ()
 
-    @model_validator(mode="after")
-    def _each_once(self) -> Self:
-        kinds = [(limit.per, limit.times is None) for limit in self.limits]
-        if len(set(kinds)) < len(kinds):
-            raise ValueError("two limits of one kind and period: keep the lower")
-        return self
-
 
 class DateRule(Rule):
     """Points for a day in a member's life: once for `enrolment`, once a year for the others."""

@@ -36,6 +36,29 @@ def faults(program: Program) -> list[Fault]:
     return [fault for part in parts for fault in part(program)]
 
 
+def faults_of_new(program: Program) -> list[Fault]:
+    """What a version that is to be published must not say. Those that were published before say it and are read still:
+    a check that came later must not make them unreadable.
+    """
+    found = [Fault(("zone",), "is another zone on each machine")] if program.zone in ("localtime", "Factory") else []
+    activities = {rule.id for rule in program.earning.rules if isinstance(rule, ActivityRule)}
+    for place, rule in enumerate(program.earning.rules):
+        kinds = [(limit.per, limit.times is None) for limit in getattr(rule, "limits", ())]
+        if len(set(kinds)) < len(kinds):
+            found.append(Fault(("earning", "rules", place, "limits"), "two are of one kind and period: keep the lower"))
+    for place, campaign in enumerate(program.earning.campaigns):
+        if activities.intersection(campaign.rules):
+            text = "only orders have it, but rules on activities are named: give those a campaign of their own"
+            found += _given(("earning", "campaigns", place), campaign, ("group", *_OF_ORDERS), text)
+    for place, challenge in enumerate(program.challenges):
+        path: Path = ("challenges", place)
+        if challenge.activity is None:
+            found += _given(path, challenge, ("attributes",), "only activities have them, but orders are counted")
+        else:
+            found += _given(path, challenge, _OF_ORDERS, "only orders have it, but activities are counted")
+    return found
+
+
 def _ids(program: Program) -> Iterator[Fault]:
     """Rules, campaigns and challenges share one space of ids: each names the points that it gives."""
     earning: Path = ("earning",)
@@ -65,7 +88,6 @@ def _earning(program: Program) -> Iterator[Fault]:
     earning = program.earning
     groups, terms = {group.id for group in earning.groups}, {item.id for item in earning.terms}
     rules = {rule.id for rule in earning.rules}
-    activities = {rule.id for rule in earning.rules if isinstance(rule, ActivityRule)}
     for name, items in (("rules", earning.rules), ("campaigns", earning.campaigns)):
         for place, item in enumerate(items):
             path: Path = ("earning", name, place)
@@ -75,9 +97,6 @@ def _earning(program: Program) -> Iterator[Fault]:
                 if item.points is not None and item.rules:
                     yield Fault((*path, "rules"), "extra points multiply no rules: leave rules out")
                 yield from _each((*path, "rules"), item.rules, rules - _dated(program), "earning.rules")
-                if activities.intersection(item.rules):
-                    text = "only orders have it, but rules on activities are named: give those a campaign of their own"
-                    yield from _given(path, item, ("group", *_OF_ORDERS), text)
             elif isinstance(item, ActivityRule | DateRule) and item.group is not None:
                 yield Fault((*path, "group"), "only rules on orders stack in groups")
     for place, cap in enumerate(earning.caps):
@@ -94,10 +113,6 @@ def _challenges(program: Program) -> Iterator[Fault]:
     terms, rewards = {item.id for item in program.earning.terms}, {reward.id for reward in program.rewards}
     for place, challenge in enumerate(program.challenges):
         path: Path = ("challenges", place)
-        if challenge.activity is None:
-            yield from _given(path, challenge, ("attributes",), "only activities have them, but orders are counted")
-        else:
-            yield from _given(path, challenge, _OF_ORDERS, "only orders have it, but activities are counted")
         yield from _known((*path, "terms"), challenge.terms, terms, "earning.terms")
         yield from _known((*path, "reward"), challenge.reward, rewards, "rewards")
         reward = program.reward(challenge.reward) if challenge.reward else None

@@ -16,7 +16,7 @@ from . import handlers, store
 from .domain.publishing import RefusalError
 from .domain.segments import Person
 
-_STATUS = {"other_content": 409, "not_newer": 409, "seed_used": 409, "too_soon": 422, "too_large": 422}
+_STATUS = {"other_content": 409, "not_newer": 409, "seed_used": 409, "too_soon": 422, "ignored": 422, "too_large": 422}
 
 
 class Published(BaseModel):

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from pydantic import AwareDatetime, ValidationError
 
-from contracts.program import Program
+from contracts.program import Program, faults_of_new
 
 from .domain.advice import advise
 from .findings import Finding, dotted, findings_of, line_of
@@ -54,7 +54,9 @@ def read(text: str) -> Reading:
     if findings:
         return Reading(findings=findings)
     try:
-        return Reading(Program.model_validate(document), lines=reader.lines)
+        program = Program.model_validate(document)
+        found = [Finding(line_of(one.path, reader.lines), dotted(one.path), one.text) for one in faults_of_new(program)]
+        return Reading(None if found else program, found, reader.lines)
     except ValidationError as error:
         return Reading(findings=findings_of(error.errors(include_url=False), reader.lines), lines=reader.lines)
 

@@ -86,8 +86,9 @@ def _reward(world: World, message: Message) -> None:
     if isinstance(event, RewardIssuedV1):
         _note(world, message, recipient, calls.coupon(event))
     since = world.endpoints.get(event.program_id)
-    if since is not None and (call := calls.reward_changed(event)).recorded_at >= since:
-        _note(world, message, recipient, call)
+    if since is None or (isinstance(event, RewardIssuedV1) and event.issued_at < since):
+        return
+    _note(world, message, recipient, calls.reward_changed(event))
 
 
 def _tells(call_of: Callable[[Any], Call | None]) -> Callable[[World, Message], None]:

@@ -220,11 +220,12 @@ async def _send_one(
 async def _refused(context: Context, message: queue.Claimed, code: int, text: str) -> None:
     """5xx: this recipient or mail is refused for good. 4xx: later, for some days. The connection goes on."""
     text = text.encode(errors="replace").decode()  # Answers may be in any code page, and are kept.
-    if code >= 500 or context.clock.now() - message.created_at > REFUSED_MAX:
+    now = context.clock.now()
+    if code >= 500 or now - (message.refused_at or now) > REFUSED_MAX:
         await _give_up(context, message, f"{code} {text}")
     else:
         MAILS.labels("delayed").inc()
-        await _put_back(context, [message], f"{code} {text}")
+        await _put_back(context, [message], f"{code} {text}", refused=True)
 
 
 async def _give_up(context: Context, message: queue.Claimed, reason: str) -> None:
@@ -235,10 +236,10 @@ async def _give_up(context: Context, message: queue.Claimed, reason: str) -> Non
     await context.execute(lambda tx: queue.finish(tx, message, "email", "failed", reason=told))
 
 
-async def _put_back(context: Context, messages: list[queue.Claimed], reason: str) -> None:
+async def _put_back(context: Context, messages: list[queue.Claimed], reason: str, *, refused: bool = False) -> None:
     async def work(tx: Transaction) -> None:
         later = [(one, tx.now + mail_delay(one.attempts, random.random())) for one in messages]
-        await queue.put_back(tx, later, reason=reason[:255])
+        await queue.put_back(tx, later, reason=reason[:255], refused=refused)
 
     if messages:
         await context.execute(work)

@@ -115,8 +115,7 @@ def _together(member_id: UUID, kept: Sequence[Kept], told: Sequence[Kept]) -> li
             raise LookupError(
                 f"decision {item.sequence} of {member_id} was published as {item.key!r}, but the database has another "
                 f"under this number, {found[item.sequence].key!r}: it was written to before this was read back. "
-                "Restore it to a time before that, or let it go on without what was published by "
-                "`laurel offsets accept points-accrual --published`"
+                "Restore it to a time before that"
             )
     return [found[sequence] for sequence in sorted(found)]
 

@@ -173,8 +173,11 @@ def test_what_would_be_ignored_is_told() -> None:
     assert [finding.field for finding in findings] == [
         "earning.campaigns.0.minimum_minor", "challenges.0.attributes", "challenges.1.minimum_minor",
     ]  # fmt: skip
-    _, (finding,) = check(text.replace("[{per: day, times: 1}]", "[{per: day, times: 1}, {per: day, times: 2}]"))
-    assert finding.field == "earning.rules.0"
+    twice = "[{per: day, times: 1}, {per: day, times: 2}]"
+    _, (finding,) = check(
+        AURORA.replace("  rules:\n", "  rules:" + REVIEWS.replace("[{per: day, times: 1}]", twice), 1)
+    )
+    assert finding.field == "earning.rules.0.limits"
 
 
 def test_everything_can_be_written_without_quotation_marks() -> None:

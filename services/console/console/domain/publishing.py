@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from contracts.program import Program
+from contracts.program import Program, faults_of_new
 
 NOTICE = timedelta(seconds=60)
 """A version takes effect at least so long after its publication, so that every service knows it by then."""
@@ -15,7 +15,7 @@ NOTICE = timedelta(seconds=60)
 class RefusalError(Exception):
     """The version must not be published; `text` says why and what to do."""
 
-    reason: Literal["other_content", "not_newer", "too_soon", "seed_used", "too_large"]
+    reason: Literal["other_content", "not_newer", "too_soon", "seed_used", "ignored", "too_large"]
     text: str
 
 
@@ -48,6 +48,8 @@ def judge(
             f"seconds after it is published at the earliest: set it to {earliest.isoformat(timespec='seconds')} or "
             "later, or publish with backdate=true, which touches only orders that were not judged yet",
         )
+    if found := faults_of_new(document):
+        raise RefusalError("ignored", "; ".join(f"{fault.field}: {fault.text}" for fault in found))
     _check_seeds(document, earlier)
     return "new"
 

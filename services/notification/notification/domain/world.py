@@ -70,7 +70,7 @@ class World:
     """Events recorded before are no news: their messages are recorded, not sent."""
     recipients: dict[UUID, Recipient]
     endpoints: Mapping[str, datetime] = field(default_factory=dict)
-    """Programs that have a webhook endpoint, and since when: what was before is not told to it, also not again."""
+    """Programs that have a webhook endpoint, and since when: coupons from before are not told to it, also not again."""
     messages: list[NewMessage] = field(default_factory=list)
     woken: dict[UUID, Recipient] = field(default_factory=dict)
     """Recipients whose waiting messages may go now."""

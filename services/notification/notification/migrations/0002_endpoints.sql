@@ -4,3 +4,9 @@ ALTER TABLE endpoints
     ADD COLUMN created_at   timestamptz,
     ADD COLUMN accepted_at  timestamptz,
     ADD COLUMN paused_until timestamptz;
+
+-- In which order messages were called for, and since when the recipient is refused for the time being. Rows from before have
+-- no number: they come first.
+CREATE SEQUENCE messages_numbers;
+ALTER TABLE messages ADD COLUMN number bigint, ADD COLUMN refused_at timestamptz;
+ALTER TABLE messages ALTER COLUMN number SET DEFAULT nextval('messages_numbers');

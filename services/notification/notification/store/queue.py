@@ -35,6 +35,8 @@ class Claimed:
     traceparent: str | None
     attempts: int
     """This one counted."""
+    refused_at: datetime | None
+    """Since when the recipient is refused for the time being."""
     member_locale: str | None
     email: str | None
     first_name: str | None
@@ -53,8 +55,8 @@ _DUE_WEBHOOKS = """
         FROM endpoints e CROSS JOIN LATERAL (
             SELECT message_id, program_id, next_attempt_at FROM messages m
             WHERE program_id = e.program_id AND state = 'due' AND channel = 'webhook' AND next_attempt_at <= $1
-              AND NOT EXISTS (SELECT FROM messages b WHERE b.member_id = m.member_id AND b.message_id < m.message_id
-                              AND b.state = 'due' AND b.channel = 'webhook')
+              AND NOT EXISTS (SELECT FROM messages b WHERE b.member_id = m.member_id AND b.state = 'due'
+                              AND b.channel = 'webhook' AND coalesce(b.number, 0) < m.number)
             ORDER BY next_attempt_at LIMIT $3 FOR UPDATE SKIP LOCKED) d
         WHERE e.enabled AND coalesce(e.paused_until <= $1, true)) x
     ORDER BY turn, next_attempt_at LIMIT $3"""
@@ -70,8 +72,8 @@ async def claim(tx: Transaction, channel: Channel, *, limit: int, lease: timedel
            UPDATE messages m SET attempts = m.attempts + 1, next_attempt_at = $1 + $2::interval
            FROM taken, members r WHERE m.message_id = taken.message_id AND r.member_id = m.member_id
            RETURNING m.message_id, m.program_id, m.member_id, m.event_id, m.template, m.parameters, m.recorded_at,
-               m.created_at, m.correlation_id, m.traceparent, m.attempts, r.locale AS member_locale, r.email,
-               r.first_name, r.referral_code, r.opted_out_at""",
+               m.created_at, m.correlation_id, m.traceparent, m.attempts, m.refused_at,
+               r.locale AS member_locale, r.email, r.first_name, r.referral_code, r.opted_out_at""",
         tx.now,
         lease,
         limit,
@@ -133,17 +135,25 @@ def _publish(
     )
 
 
-async def put_back(tx: Transaction, later: list[tuple[Claimed, datetime]], *, reason: str) -> None:
-    """Try each again at its time, unless somebody else has taken it since; `reason` is what went wrong, for people."""
+async def put_back(
+    tx: Transaction, later: list[tuple[Claimed, datetime]], *, reason: str, refused: bool = False
+) -> None:
+    """Try each again at its time, unless somebody else has taken it since; `reason` is what went wrong, for people.
+
+    `refused`: it went wrong with the recipient, who is refused for the time being.
+    """
     later = sorted(later, key=lambda item: item[0].message_id)
     await tx.connection.execute(
-        """UPDATE messages m SET next_attempt_at = n.at, reason = $4
+        """UPDATE messages m SET next_attempt_at = n.at, reason = $4,
+               refused_at = CASE WHEN $5 THEN coalesce(m.refused_at, $6) ELSE m.refused_at END
            FROM unnest($1::uuid[], $2::int[], $3::timestamptz[]) n (message_id, attempts, at)
            WHERE m.message_id = n.message_id AND m.attempts = n.attempts AND m.state = 'due'""",
         [message.message_id for message, _ in later],
         [message.attempts for message, _ in later],
         [at for _, at in later],
         reason,
+        refused,
+        tx.now,
     )
 
 

@@ -20,6 +20,8 @@ from .rows import continuation_json
 
 RECORD_BYTES = 700_000
 """No part is added that would bring a record beyond; a part that is larger alone has a record of its own."""
+WHOLE_BYTES = 1_000_000
+"""Nearly as many as the broker takes."""
 PACKED_CHARS = 200_000
 """Decisions longer than that are compressed: an order may nearly fill a record by itself."""
 
@@ -77,16 +79,16 @@ async def _records(world: World, program_id: str, rows: dict[UUID, list[Row]]) -
     told = [item.model_dump_json().encode() for item in commands]
     record, last = _Record(told, size=sum(map(len, told))), None
     accounts = sorted((world.owner(member_id), member_id, account) for member_id, account in world.accounts.items())
-    # Both sides of a merge stay together: one cannot be made again without the other.
-    merging = {owner for owner, member_id, _ in accounts if owner != member_id}
+    # Both sides of a merge stay together, where that fits: one cannot be made again without the other.
+    merging = {world.owner(member_id) for member_id, made in rows.items() if any(row[2] == "hand_over" for row in made)}
     async for owner, member_id, account in in_turns(accounts, TURN):
         if account.program_id != program_id or not (account.decisions or member_id in world.moved):
             continue
         head = orjson.dumps(_account(world, account))
         for row in rows.get(member_id) or (None,):
             decision = b"" if row is None else orjson.dumps(_decided(row), option=orjson.OPT_UTC_Z)
-            full = record.size + len(head) + len(decision) > RECORD_BYTES
-            if full and record.accounts and not (owner == last and owner in merging):
+            most = WHOLE_BYTES if owner == last and owner in merging else RECORD_BYTES
+            if record.accounts and record.size + len(head) + len(decision) > most:
                 yield record
                 record = _Record([])
             record.add(member_id, head, row, decision)
