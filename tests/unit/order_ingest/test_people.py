@@ -75,7 +75,7 @@ def test_who_it_is(
     ("who", "owners", "shops", "expected"),
     [
         pytest.param(person(), {EMAIL: A}, {"shop"}, Resolution(NEW, (CUSTOMER, EMAIL)), id="a new account"),
-        pytest.param(person(), {EMAIL: A}, {"outlet"}, Resolution(NEW, (CUSTOMER, EMAIL)), id="at another shop"),
+        pytest.param(person(), {EMAIL: A}, {"outlet"}, Resolution(A, (CUSTOMER,)), id="known at another shop"),
         pytest.param(person(), {CUSTOMER: B, EMAIL: A}, {"shop"}, Resolution(B, (EMAIL,)), id="a known account"),
         pytest.param(person(), {CUSTOMER: A, EMAIL: A}, {"shop"}, Resolution(A), id="they themselves"),
         pytest.param(person(None), {EMAIL: A}, {"shop"}, Resolution(A), id="a guest verifies nothing"),

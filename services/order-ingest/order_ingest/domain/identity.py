@@ -74,7 +74,8 @@ def resolve(
     `address_of` at which address they are now; `fresh` is the id of the new member, should there be one. An address
     leads to a member when the shop verified it or when a guest ordered by it; an account with an unverified address is
     a person of its own, since anybody can type an address. Who moved to another address gives the former one up to the
-    account of the same shop that has it verified now. Two members found to be one stay two: uniting them is another step.
+    account of the same shop that has it verified now. Two members found to be one stay two: uniting them is
+    another step.
     """
     customer, email = person.customer_key, person.email_key
     known = owners.get(customer) if customer else None
