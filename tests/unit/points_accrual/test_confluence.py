@@ -214,7 +214,7 @@ def _money(facts: OrderChangedV1) -> tuple[Fraction, Fraction]:
 
 def _natural(event: Event) -> tuple[Any, ...]:
     at = event.recorded_at  # type: ignore[attr-defined]
-    return at, getattr(event, "revision", 0), getattr(event, "version", 0)
+    return at, getattr(event, "revision", 0), getattr(event, "version", None) or 0
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
