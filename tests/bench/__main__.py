@@ -45,7 +45,11 @@ async def measure(bench: Bench, only: frozenset[str]) -> dict[str, Series]:
         if not asked:
             continue
         started = time.perf_counter()
-        found |= await family(bench, frozenset(asked))
+        try:
+            found |= await family(bench, frozenset(asked))
+        except Exception as error:
+            bench.console.print_exception()
+            bench.faults.append(f"{', '.join(sorted(asked))}: not measured: {error!r}")
         bench.say(f"{', '.join(sorted(asked))}: {time.perf_counter() - started:.0f} s")
     return found
 
