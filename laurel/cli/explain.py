@@ -27,7 +27,7 @@ def explain(
     """Show every rule of the version that judged it: applied or not, what it wanted, what was granted, what cut it."""
     program_id, (source, _, name) = program_of(program), claim.partition(":")
     with Api(program_id) as api:
-        who = api.get(INGEST, "/v1/members", email=email)
+        who = api.get(INGEST, "/v1/members", email=email, typed="true")
         if who is None:
             raise Failure(f"Program {program_id} knows no {email}.")
         path = f"/v1/members/{who['member_id']}/{'activities' if activity else 'orders'}/{source}/{name}"

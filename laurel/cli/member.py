@@ -51,7 +51,7 @@ def member(
     """Show everything known of a member."""
     program_id = program_of(program)
     with Api(program_id) as api:
-        who = api.get(INGEST, "/v1/members", email=email)
+        who = api.get(INGEST, "/v1/members", email=email, typed="true")
         if who is None:
             raise Failure(f"Program {program_id} knows no {email}; a webhook takes a second or so.")
         base = f"/v1/members/{who['member_id']}"

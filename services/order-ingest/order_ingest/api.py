@@ -166,13 +166,16 @@ def _add_lookups(router: APIRouter, context: Context) -> None:
         email: Annotated[Name | None, Query()] = None,
         source: Annotated[Slug | None, Query()] = None,
         customer_id: Annotated[Name | None, Query()] = None,
+        typed: Annotated[bool, Query(description="Also an account whose address nobody verified.")] = False,
     ) -> MemberView:
-        """`email`, or `source` with `customer_id`."""
+        """`email`, or `source` with `customer_id`. `typed` is for people who look, not for systems that give."""
         try:
             _check_one_way(None, email, source, customer_id)
         except ValueError as error:
             raise Problem(422, "Invalid request", str(error)) from error
-        return await _find(context, principal.program_id, email=email, source=source, customer_id=customer_id)
+        return await _find(
+            context, principal.program_id, email=email, source=source, customer_id=customer_id, typed=typed
+        )
 
     @router.get("/members/{member_id}", summary="Show a member")
     async def show_member(member_id: UUID, principal: Store) -> MemberView:

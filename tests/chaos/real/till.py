@@ -131,7 +131,7 @@ class Till:
         urls = self._state.urls
         async with asyncio.timeout(READY_SECONDS_MAX):
             while True:
-                query = {"email": f"{person}@example.com"}
+                query = {"source": self._state.source, "customer_id": person}
                 found = await self._http.get(f"{urls[INGEST]}/v1/members", params=query, headers=headers)
                 if found.is_success:
                     member_id = str(found.json()["member_id"])

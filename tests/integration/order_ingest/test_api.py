@@ -244,6 +244,7 @@ async def test_an_address_that_an_account_merely_typed_leads_to_nobody(edge: Edg
     found = await edge.client.get("/v1/members?email=eve@example.com", headers=edge.store_token)
     assert found.status_code == 404
     assert (await post(edge, "member-tokens", {"email": "eve@example.com"}))[0] == 404
+    assert (await edge.get("/v1/members?email=eve@example.com&typed=true"))["customers"] != []
     await post(edge, "members", person(customer={"email": "eve@example.com"}))
     await edge.read()
     assert (await edge.get("/v1/members?email=eve@example.com"))["customers"] == []

@@ -16,10 +16,12 @@ async def find_member(
     email: str | None = None,
     source: str | None = None,
     customer_id: str | None = None,
+    typed: bool = False,
 ) -> asyncpg.Record | None:
     """A member by its id, by a customer id, or by an address in lower case.
 
-    An address that an account merely typed leads to nobody: points and tokens must not go where anybody can point.
+    An address that an account merely typed leads to nobody, points and tokens must not go where anybody can point;
+    but with `typed`, where it leads nowhere else.
     """
     if member_id is None and customer_id is not None:
         member_id = await connection.fetchval(
@@ -33,6 +35,11 @@ async def find_member(
                WHERE program_id = $1 AND kind = 'email' AND source = '' AND value = $2""",
             program_id, email,
         )  # fmt: skip
+        if member_id is None and typed:
+            member_id = await connection.fetchval(
+                "SELECT member_id FROM members WHERE program_id = $1 AND email = $2 ORDER BY member_id LIMIT 1",
+                program_id, email,
+            )  # fmt: skip
     query = f"SELECT {_MEMBER} FROM members WHERE program_id = $1 AND member_id = $2"
     return await connection.fetchrow(query, program_id, member_id)
 
