@@ -133,7 +133,7 @@ def _retry_after(value: str, now: datetime) -> float | None:
 
 
 async def send_due(context: Context, client: httpx.AsyncClient, allow_hosts: frozenset[str]) -> bool:
-    """Claim what is due and try each once. True when there may be more."""
+    """Claim what is due and try each once. True when there may be more: the next of these members, too."""
 
     async def claim(tx: Transaction) -> list[tuple[queue.Claimed, endpoints.Target]]:
         claimed = await queue.claim(tx, "webhook", limit=IN_FLIGHT_MAX, lease=LEASE)
@@ -142,7 +142,7 @@ async def send_due(context: Context, client: httpx.AsyncClient, allow_hosts: fro
 
     work = await context.execute(claim)
     await asyncio.gather(*(_try(context, client, allow_hosts, *one) for one in work))
-    return len(work) == IN_FLIGHT_MAX
+    return bool(work)
 
 
 async def _try(

@@ -41,9 +41,9 @@ async def add(here: Desk, url: str) -> str:
     return secret
 
 
-async def send(here: Desk, allowed: frozenset[str] = ALLOWED) -> None:
+async def send(here: Desk, allowed: frozenset[str] = ALLOWED) -> bool:
     async with httpx.AsyncClient(timeout=webhook.TIMEOUT, trust_env=False) as client:
-        await webhook.send_due(here.harness.context, client, allowed)
+        return await webhook.send_due(here.harness.context, client, allowed)
 
 
 async def hooks(here: Desk) -> list[dict[str, object]]:
@@ -159,6 +159,14 @@ async def test_a_member_s_messages_keep_their_order(here: Desk, shop: Receiver) 
     assert [json.loads(body)["type"] for _, _, body in shop.requests] == [
         "reward.issued", "reward.issued", "reward.returned",
     ]  # fmt: skip
+
+
+async def test_what_waited_for_an_earlier_one_goes_at_once(here: Desk, shop: Receiver) -> None:
+    await add(here, shop.url)
+    await here.harness.deliver(*(reward() for _ in range(30)))
+    while await send(here):
+        pass
+    assert len(shop.requests) == 30
 
 
 async def test_an_endpoint_that_says_nothing_holds_up_no_other(here: Desk, shop: Receiver) -> None:
