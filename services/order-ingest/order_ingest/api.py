@@ -173,9 +173,8 @@ def _add_lookups(router: APIRouter, context: Context) -> None:
             _check_one_way(None, email, source, customer_id)
         except ValueError as error:
             raise Problem(422, "Invalid request", str(error)) from error
-        return await _find(
-            context, principal.program_id, email=email, source=source, customer_id=customer_id, typed=typed
-        )
+        program_id = principal.program_id
+        return await _find(context, program_id, email=email, source=source, customer_id=customer_id, typed=typed)
 
     @router.get("/members/{member_id}", summary="Show a member")
     async def show_member(member_id: UUID, principal: Store) -> MemberView:
