@@ -80,7 +80,7 @@ class Sweeper:
         for _ in range(_ROUNDS_MAX):
             one = Round(partition, now, most, self._left_out())
             try:
-                if not await self._sweep_partition(one, ends, now):
+                if not await self._sweep_partition(one, ends):
                     return False
             except Exception as error:
                 # Whichever is at fault must not keep the others waiting: it is found by going one by one. If it is not
@@ -106,7 +106,7 @@ class Sweeper:
         log.error("key not swept", key=str(key), error=type(error).__name__, why=describe(error))
         self._spared[key] = asyncio.get_running_loop().time() + _SPARED_SECONDS
 
-    async def _sweep_partition(self, one: Round, ends: dict[TopicPartition, int], now: datetime) -> int:
+    async def _sweep_partition(self, one: Round, ends: dict[TopicPartition, int]) -> int:
         shell, partition = self._shell, one.partition
         async with shell.lock:
             ours = {item: at for item, at in shell.expected.items() if item.partition == partition and item in ends}
@@ -116,7 +116,6 @@ class Sweeper:
                 stored = await offsets.lock(connection, ours)
                 if any(stored[item].position != at for item, at in ours.items()):
                     return 0
-                one.horizon = now
                 for item, row in stored.items():
                     if row.position < ends[item]:
                         if row.record_at is None:

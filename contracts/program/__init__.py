@@ -24,7 +24,7 @@ from .earning import (
     SpendRule,
     Terms,
 )
-from .references import Fault, conditions, faults, faults_of_new
+from .references import Fault, commitments, conditions, faults, faults_of_new
 from .rewards import (
     Adjustments,
     AnyAmount,
@@ -57,5 +57,6 @@ __all__ = [
     "Level", "Limit", "Lines", "Match", "Membership", "MembershipReward", "Messages", "MoneyOff", "Named", "Offer",
     "OnOrders", "OrderRule", "Pending", "PercentOff", "Perk", "PluralCategory", "Point", "PointTransfers", "Priced",
     "Program", "ProgramBook", "ProgramPublishedV1", "Rate", "Redemption", "Referral", "Reward", "RewardLimit", "Span",
-    "SpendRule", "Strict", "Terms", "Text", "Tiers", "When", "conditions", "faults", "faults_of_new",
+    "SpendRule", "Strict", "Terms", "Text", "Tiers", "When", "commitments", "conditions", "faults",
+    "faults_of_new",
 ]  # fmt: skip

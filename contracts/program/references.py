@@ -159,16 +159,23 @@ def _conditions(program: Program) -> Iterator[Fault]:
         yield from _each((*path, "memberships"), when.memberships, memberships, "memberships")
 
 
+def commitments(program: Program) -> Iterator[tuple[Path, str, str]]:
+    """What chance decides: its place, its id, and the commitment of its seed."""
+    lists: list[tuple[str, Iterable[Any]]] = [("challenges", program.challenges), ("draws", program.draws)]
+    for name, items in lists:
+        for place, item in enumerate(items):
+            if item.commitment is not None:
+                yield (name, place), item.id, item.commitment
+
+
 def _chance(program: Program) -> Iterator[Fault]:
     """A seed that a draw has shown would tell what else it decides."""
     seen: dict[str, str] = {}
-    found = [(("challenges", place), item.commitment) for place, item in enumerate(program.challenges)]
-    found += [(("draws", place), item.commitment) for place, item in enumerate(program.draws)]
-    for (name, place), commitment in found:
-        field = f"{name}.{place}"
-        if commitment is not None and seen.setdefault(commitment, field) != field:
+    for path, _, commitment in commitments(program):
+        field = ".".join(map(str, path))
+        if seen.setdefault(commitment, field) != field:
             text = f"is that of {seen[commitment]} already: `laurel seed` makes another"
-            yield Fault((name, place, "commitment"), text)
+            yield Fault((*path, "commitment"), text)
 
 
 def _given(path: Path, item: Any, names: Iterable[str], text: str) -> Iterator[Fault]:

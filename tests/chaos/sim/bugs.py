@@ -178,8 +178,8 @@ def unlocked(right: str) -> str:
 
 
 def to_the_end_of_time(right: Any) -> Any:
-    async def sweep_partition(self: Any, partition: int, ends: Any, now: Any) -> int:
-        return int(await right(self, partition, dict.fromkeys(ends, 0), now))
+    async def sweep_partition(self: Any, one: Any, ends: Any) -> int:
+        return int(await right(self, one, dict.fromkeys(ends, 0)))
 
     return sweep_partition
 

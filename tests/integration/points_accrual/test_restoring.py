@@ -17,6 +17,7 @@ from shared.transaction import Transaction
 from tests.integration.points_accrual.conftest import NOW, service
 from tests.integration.points_accrual.test_books import post
 from tests.integration.points_accrual.test_chance import buy, hold, know
+from tests.integration.points_accrual.test_loading import rows
 from tests.unit.points_accrual.samples import ANN, BOB, DAY, T0, enrolled, merge, order, program, spend
 
 pytestmark = pytest.mark.integration
@@ -27,13 +28,8 @@ TABLES = {
 }  # fmt: skip
 
 
-async def fetch(shop: Harness, question: str) -> list[dict[str, Any]]:
-    async with shop.context.pool.acquire() as connection:
-        return [dict(row) for row in await connection.fetch(question)]
-
-
-async def ledger(shop: Harness) -> dict[str, list[dict[str, Any]]]:
-    return {name: await fetch(shop, f"SELECT * FROM {name} ORDER BY {key}") for name, key in TABLES.items()}
+async def ledger(shop: Harness) -> dict[str, list[tuple[Any, ...]]]:
+    return {name: await rows(shop, f"SELECT * FROM {name} ORDER BY {key}") for name, key in TABLES.items()}
 
 
 async def told(tx: Transaction) -> tuple[list[DecisionsMadeV1], set[UUID]]:
@@ -98,11 +94,11 @@ async def test_a_lost_ledger_is_made_again_from_its_journal(database: str) -> No
         await buy(shop, ANN, "1")
         held = await hold(shop)
         await shop.deliver(merge(BOB, ANN, shop.clock.at))
-        before, approvals = await ledger(shop), await fetch(shop, "SELECT * FROM approvals")
+        before, approvals = await ledger(shop), await rows(shop, "SELECT * FROM approvals")
         journal, ids = await shop.context.execute(told)
-        await fetch(shop, "UPDATE approvals SET state = 'waiting', decided_by = NULL, decided_at = NULL")
+        await rows(shop, "UPDATE approvals SET state = 'waiting', decided_by = NULL, decided_at = NULL")
         await adopt(shop, journal)
-        assert await fetch(shop, "SELECT * FROM approvals") == approvals
+        assert await rows(shop, "SELECT * FROM approvals") == approvals
         await wipe(shop)
         for _ in range(2):
             await adopt(shop, journal)
@@ -133,15 +129,15 @@ async def test_days_long_past_are_not_judged_again_by_what_a_member_is_today(dat
             journal.extend((await told(tx))[0])
             raise LostError
 
-        before = await fetch(shop, "SELECT active, pending FROM accounts")
+        before = await rows(shop, "SELECT active, pending FROM accounts")
         with pytest.raises(LostError):
             await shop.context.execute(lose)
         await adopt(shop, journal)
         await shop.sweep()
-        assert await fetch(shop, "SELECT active, pending FROM accounts") == before
+        assert await rows(shop, "SELECT active, pending FROM accounts") == before
         shop.clock.at = datetime(2026, 5, 21, tzinfo=UTC)
         await shop.sweep()
-        assert await fetch(shop, "SELECT active - 100 AS active, pending FROM accounts") == before
+        assert await rows(shop, "SELECT active - 100 AS active, pending FROM accounts") == before
 
 
 async def test_a_database_that_went_another_way_says_so(database: str) -> None:

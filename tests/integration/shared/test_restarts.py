@@ -100,54 +100,53 @@ async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, budg
                 return
 
 
+@asynccontextmanager
+async def _reading(kafka: EmbeddedKafka) -> AsyncIterator[tuple[Toy, ReferenceReader]]:
+    """A topic and who reads it, which is up to date at first."""
+    toy = Toy(kafka.bootstrap, "")
+    await toy.create_topics(toy.topic.name)
+    settings = Settings.model_validate({"kafka": kafka.bootstrap, "reference_wait_seconds": 2.0})
+    reader = ReferenceReader(settings, "toy", Reference(toy.topic, lambda _: None), time.monotonic)
+    stopping = asyncio.Event()
+    task = asyncio.create_task(reader.run(stopping))
+    try:
+        await until(lambda: _is_current(reader, wanted=True))
+        yield toy, reader
+    finally:
+        stopping.set()
+        await asyncio.wait_for(task, 10)
+
+
 @pytest.mark.parametrize("trouble", [signal.SIGSTOP, signal.SIGKILL])
 async def test_a_reader_that_kafka_leaves_waiting_starts_over(server_dir: Path, trouble: signal.Signals) -> None:
     """A broker that says nothing; and one that is gone, whose client is cancelled by itself when it is stopped."""
     with EmbeddedKafka(server_dir / f"kafka-reader-{trouble}") as kafka:
-        toy = Toy(kafka.bootstrap, "")
-        await toy.create_topics(toy.topic.name)
-        settings = Settings.model_validate({"kafka": kafka.bootstrap, "reference_wait_seconds": 2.0})
-        reader = ReferenceReader(settings, "toy", Reference(toy.topic, lambda _: None), time.monotonic)
-        stopping = asyncio.Event()
-        task = asyncio.create_task(reader.run(stopping))
-        broker = int((kafka.data_dir / "kafka.pid").read_text())
-        try:
-            await until(lambda: _is_current(reader, wanted=True))
-            os.kill(broker, trouble)
-            await until(lambda: _is_current(reader, wanted=False))
-            await asyncio.sleep(4)  # Long enough for it to begin anew while there is no answer.
-            if trouble == signal.SIGKILL:
-                await asyncio.to_thread(kafka.restart)
-            else:
-                os.kill(broker, signal.SIGCONT)
-            await until(lambda: _is_current(reader, wanted=True), seconds=10)
-        finally:
-            with suppress(ProcessLookupError):
-                os.kill(broker, signal.SIGCONT)
-            stopping.set()
-            await asyncio.wait_for(task, 10)
+        async with _reading(kafka) as (_, reader):
+            broker = int((kafka.data_dir / "kafka.pid").read_text())
+            try:
+                os.kill(broker, trouble)
+                await until(lambda: _is_current(reader, wanted=False))
+                await asyncio.sleep(4)  # Long enough for it to begin anew while there is no answer.
+                if trouble == signal.SIGKILL:
+                    await asyncio.to_thread(kafka.restart)
+                else:
+                    os.kill(broker, signal.SIGCONT)
+                await until(lambda: _is_current(reader, wanted=True), seconds=10)
+            finally:
+                with suppress(ProcessLookupError):
+                    os.kill(broker, signal.SIGCONT)
 
 
 async def test_a_reader_waits_while_the_topic_has_what_it_cannot_read(server_dir: Path) -> None:
     """A newer producer's: to go on by what held before would judge otherwise than those who can read it."""
     with EmbeddedKafka(server_dir / "kafka-unreadable") as kafka:
-        toy = Toy(kafka.bootstrap, "")
-        await toy.create_topics(toy.topic.name)
-        settings = Settings.model_validate({"kafka": kafka.bootstrap, "reference_wait_seconds": 2.0})
-        reader = ReferenceReader(settings, "toy", Reference(toy.topic, lambda _: None), time.monotonic)
-        stopping = asyncio.Event()
-        task = asyncio.create_task(reader.run(stopping))
-        try:
-            await until(lambda: _is_current(reader, wanted=True))
+        async with _reading(kafka) as (toy, reader):
             await toy.send((b"key", b"{}", [], 0))
             await until(lambda: _is_current(reader, wanted=False))
             await asyncio.sleep(3)
             assert "offset 0" in (reader.why_not or "")
             await toy.send((b"key", None, [], 0))  # It was taken back.
             await until(lambda: _is_current(reader, wanted=True))
-        finally:
-            stopping.set()
-            await asyncio.wait_for(task, 10)
 
 
 async def _is_current(reader: ReferenceReader, *, wanted: bool) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from contracts.program import Program, faults_of_new
+from contracts.program import Program, commitments, faults_of_new
 
 NOTICE = timedelta(seconds=60)
 """A version takes effect at least so long after its publication, so that every service knows it by then."""
@@ -68,7 +68,5 @@ def _check_seeds(document: Program, earlier: Iterable[Program]) -> None:
 
 def _seeds(program: Program) -> Iterator[tuple[str, str]]:
     """Commitments, and what they decide."""
-    for noun, items in (("challenge", program.challenges), ("draw", program.draws)):
-        for item in items:
-            if item.commitment is not None:
-                yield item.commitment, f"{noun} {item.id}"
+    for path, item_id, commitment in commitments(program):
+        yield commitment, f"{str(path[0]).removesuffix('s')} {item_id}"

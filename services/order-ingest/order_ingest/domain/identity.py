@@ -81,7 +81,8 @@ def resolve(
     known = owners.get(customer) if customer else None
     holder = owners.get(email) if email else None
     if holder is not None and holder != known and customer and person.source in sources_of(holder):
-        holder = holder if address_of(holder) in (None, person.email) else None
+        moved = address_of(holder) not in (None, person.email)
+        holder = None if moved else holder
     if known is not None:
         claims: tuple[IdentityKey, ...] = (email,) if email is not None and holder is None else ()
         return Resolution(known, claims, clash=holder not in (None, known))

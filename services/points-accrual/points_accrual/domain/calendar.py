@@ -27,13 +27,17 @@ def days_later(at: datetime, days: int, zone: ZoneInfo) -> datetime:
 
 def day_start(day: date, zone: ZoneInfo) -> datetime:
     """The first moment of a local day, in UTC."""
-    return _midnight(min(max(day, _FIRST_DAY), _LAST_DAY), zone)
+    return _midnight(_within(day), zone)
 
 
 @lru_cache(maxsize=4096)
 def day_end(day: date, zone: ZoneInfo) -> datetime:
     """The first moment of the day that follows, in UTC."""
-    return min(_midnight(min(max(day, _FIRST_DAY), _LAST_DAY) + timedelta(days=1), zone), LAST)
+    return min(_midnight(_within(day) + timedelta(days=1), zone), LAST)
+
+
+def _within(day: date) -> date:
+    return min(max(day, _FIRST_DAY), _LAST_DAY)
 
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:

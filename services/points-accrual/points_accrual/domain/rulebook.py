@@ -18,6 +18,7 @@ from contracts.program import (
     DateRule,
     Expiry,
     ItemRule,
+    Limit,
     OnOrders,
     OrderRule,
     Pending,
@@ -242,11 +243,12 @@ def _ceilings(book: Rulebook) -> list[Ceiling]:
     found: list[Ceiling] = []
     for rule in earning.rules:
         if isinstance(rule, ActivityRule):
+            lowest: dict[str, Limit] = {}
             for limit in sorted(rule.limits, key=lambda item: item.times or item.points or 0):
                 # Not by its place: what was counted so far must count on when a new version lists them otherwise.
-                name = f"{rule.id}:{limit.per}:{'times' if limit.times else 'points'}"
-                if all(ceiling.name != name for ceiling in found):
-                    found.append(Ceiling(name, limit.per, limit.points, limit.times, frozenset({rule.id})))
+                lowest.setdefault(f"{rule.id}:{limit.per}:{'times' if limit.times else 'points'}", limit)
+            for name, limit in lowest.items():
+                found.append(Ceiling(name, limit.per, limit.points, limit.times, frozenset({rule.id})))
     for item in earning.campaigns:
         if item.budget is not None:
             first, last = item.when.first_day, item.when.last_day
