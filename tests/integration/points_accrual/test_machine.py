@@ -1,11 +1,12 @@
 """The service on PostgreSQL beside the core in memory: whatever is done to both, both hold the same ledger.
 
 The core has everything in memory; the store loads only what a batch can need. So what the loading misses shows here.
-In the end the kept decisions are made again, and must make the same rows.
+The database may be set back to an earlier state: after its own topic was read and what came since then came again,
+both must agree once more. In the end the kept decisions are made again, and must make the same rows.
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
@@ -17,8 +18,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from contracts.activities import ActivityRecordedV1
 from contracts.base import Event
+from contracts.decisions import DecisionsMadeV1
+from contracts.members import MemberChangedV1
 from contracts.orders import Dispute, OrderChangedV1
 from contracts.program import Program
+from contracts.segments import SegmentsChangedV1
 from points_accrual import store
 from points_accrual.domain import adjusting, commands, sharing, spending
 from points_accrual.domain.catalogue import RefusedError
@@ -27,25 +31,58 @@ from points_accrual.rebuild import check
 from shared.db import plain
 from shared.testing import Harness
 from tests.integration.points_accrual.conftest import service
-from tests.unit.points_accrual.programs import CAT, EVERYBODY, programs
+from tests.integration.points_accrual.test_restoring import adopt, told
+from tests.unit.points_accrual.programs import EVERYBODY, programs
 from tests.unit.points_accrual.samples import (
     ANN,
+    BOB,
     DAY,
     T0,
     Ledger,
     activity,
     back,
+    confirmed,
     enrolled,
     interval,
     line,
     order,
+    published,
+    reversed_,
     standing,
 )
 
 pytestmark = pytest.mark.integration
+_EACH = """
+    DO $$ DECLARE name text; fields text; BEGIN
+        SET LOCAL session_replication_role = replica;
+        {first}
+        FOR name, fields IN
+            SELECT table_name, string_agg(quote_ident(column_name), ', ') FROM information_schema.columns
+            WHERE table_schema = 'public' AND table_name NOT LIKE '%yoyo%' AND is_generated = 'NEVER' GROUP BY 1
+        LOOP
+            {each}
+        END LOOP;
+    END $$"""
+_SAVE = _EACH.format(
+    first="DROP SCHEMA IF EXISTS saved CASCADE; CREATE SCHEMA saved;",
+    each="EXECUTE format('CREATE TABLE saved.%I AS SELECT %s FROM public.%I', name, fields, name);",
+)
+_RESTORE = _EACH.format(
+    first="",
+    each="""EXECUTE format('DELETE FROM public.%I', name);
+            EXECUTE format('INSERT INTO public.%I (%s) OVERRIDING SYSTEM VALUE TABLE saved.%I', name, fields, name);""",
+)
 T = TypeVar("T")
-members = st.sampled_from(EVERYBODY)
+E = TypeVar("E", bound=Event)
+DAN = UUID("00000000-0000-8000-8000-00000000000d")
+"""Seen, and not enrolled at first."""
+PEOPLE = (*EVERYBODY, DAN)
+members = st.sampled_from(PEOPLE)
 amounts = st.integers(100, 15000)
+
+
+def batched(events: list[E], size: int) -> Iterator[list[E]]:
+    return (events[start : start + size] for start in range(0, len(events), size))
 
 
 class Twins(RuleBasedStateMachine):
@@ -60,11 +97,17 @@ class Twins(RuleBasedStateMachine):
         self.orders: dict[str, OrderChangedV1] = {}
         self.activities: dict[str, ActivityRecordedV1] = {}
         self.versions: dict[tuple[str, UUID], int] = {}
-        self.merged = False
+        self.merged_into: dict[UUID, UUID] = {}
+        self.enrolled: dict[UUID, MemberChangedV1] = {}
         self.told: list[Event] = []
         self.waiting: list[Event] = []
         self.together = 1
         self.commands = 0
+        self.saved: int | None = None
+        """So many facts were told when the database was saved."""
+        self.journal: list[DecisionsMadeV1] = []
+        self.published: set[UUID] = set()
+        """Decisions and ids of events that its topics have since then."""
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(work)
@@ -75,8 +118,8 @@ class Twins(RuleBasedStateMachine):
         self.served: Harness = self.run(self.opened.__aenter__())
         self.served.clock.at = self.at
         self.core = Ledger(document)
-        for member_id in EVERYBODY:
-            self.tell(enrolled(T0, member_id=member_id))
+        for member_id in PEOPLE:
+            self.is_known(enrolled(T0, member_id=member_id, status="shopper" if member_id == DAN else "member"))
         self.deliver()
         self.together = together
 
@@ -133,6 +176,39 @@ class Twins(RuleBasedStateMachine):
         found = self.versions[kind, member_id] = self.versions.get((kind, member_id), 1) + 1
         return found
 
+    # What happens to the database.
+
+    @rule()
+    def save(self) -> None:
+        self.deliver()
+        self.take_published()
+        self.saved, self.journal, self.published = len(self.told), [], set()
+        self.run(self._execute(_SAVE))
+
+    @precondition(lambda self: self.saved is not None)
+    @rule(size=st.sampled_from([1, 5, 500]))
+    def restore(self, size: int) -> None:
+        """It is as it was; what was published since then is read back, and what was told since then comes again."""
+        self.deliver()
+        self.take_published()
+        before, self.published = self.published, set()
+        self.run(self._execute(_RESTORE))
+        for decisions in batched(self.journal, size):
+            self.run(adopt(self.served, decisions))
+        for facts in batched(self.told[self.saved :], size):
+            self.run(self.served.deliver(*facts))
+        self.take_published()
+        assert before <= self.published
+
+    def take_published(self) -> None:
+        journal, ids = self.run(self.served.context.execute(told))
+        self.journal += journal
+        self.published |= ids
+
+    async def _execute(self, statement: str) -> None:
+        async with self.served.context.pool.acquire() as connection:
+            await connection.execute(statement)
+
     # What happens in the shop.
 
     @rule(hours=st.sampled_from([1, 5, 24, 24 * 7, 24 * 16, 24 * 33]))
@@ -148,7 +224,12 @@ class Twins(RuleBasedStateMachine):
         self.core.world.now = self.at
         self.core.sweep(self.at)
 
-    @rule(member_id=members, grosses=st.lists(amounts, min_size=1, max_size=3), ago=st.integers(0, 6), data=st.data())
+    @rule(
+        member_id=members,
+        grosses=st.lists(amounts, min_size=1, max_size=3),
+        ago=st.sampled_from([0, 0, 1, 3, 6, 40]),
+        data=st.data(),
+    )
     def order(self, member_id: UUID, grosses: list[int], ago: int, data: st.DataObject) -> None:
         placed_at = max(T0, self.at - ago * DAY)
         lines = [
@@ -173,21 +254,22 @@ class Twins(RuleBasedStateMachine):
     def order_changes(self, data: st.DataObject, kind: str) -> None:
         number = data.draw(st.sampled_from(sorted(self.orders)))
         known = self.orders[number]
+        at = max(known.placed_at, self.at - data.draw(st.sampled_from([0, 0, 0, 2, 20])) * DAY)
         change: dict[str, Any] = {"revision": known.revision + 1, "recorded_at": self.at, "updated_at": self.at}
         name = f"r{known.revision}"
         if kind == "refund":
             chosen = data.draw(st.sampled_from(known.lines)).line_id
-            change["refunds"] = (*known.refunds, back(name, self.at, {chosen: data.draw(amounts)}))
+            change["refunds"] = (*known.refunds, back(name, at, {chosen: data.draw(amounts)}))
         elif kind in ("amount", "goodwill"):
-            refund = back(name, self.at, paid=data.draw(amounts)).model_copy(update={"goodwill": kind == "goodwill"})
+            refund = back(name, at, paid=data.draw(amounts)).model_copy(update={"goodwill": kind == "goodwill"})
             change["refunds"] = (*known.refunds, refund)
         elif kind == "cancel":
-            change["cancelled_at"] = self.at
+            change["cancelled_at"] = at
         elif kind == "fulfil":
-            change["fulfilled_at"] = self.at
+            change["fulfilled_at"] = at
         else:
             outcome = data.draw(st.sampled_from(["open", "won", "lost"]))
-            change["disputes"] = (Dispute(dispute_id="d", opened_at=self.at, outcome=outcome),)
+            change["disputes"] = (Dispute(dispute_id="d", opened_at=at, outcome=outcome),)
         self.orders[number] = known.model_copy(update=change)
         self.tell(self.orders[number])
 
@@ -217,15 +299,67 @@ class Twins(RuleBasedStateMachine):
     def batches_are_of(self, size: int) -> None:
         self.together = size
 
-    @precondition(lambda self: not self.merged)
-    @rule(now=st.integers(0, 3))
-    def two_are_one(self, now: int) -> None:
+    @rule(member_id=members, day=st.sampled_from([None, "03-08", "03-30", "04-12"]), enrols=st.booleans())
+    def profile_changes(self, member_id: UUID, day: str | None, enrols: bool) -> None:
+        known = self.enrolled[member_id]
+        if member_id in self.merged_into:
+            return
+        change: dict[str, Any] = {"birthday": known.birthday or day, "recorded_at": self.at}
+        if enrols and known.status == "shopper":
+            change |= {"status": "member", "enrolled_at": self.at}
+        self.is_known(known.model_copy(update={"version": known.version + 1, **change}))
+
+    def is_known(self, event: MemberChangedV1) -> None:
+        self.enrolled[event.member_id] = event
+        self.tell(event)
+
+    @rule(member_id=members, segments=st.sampled_from([(), ("vip",), ("vip", "new")]))
+    def segments_change(self, member_id: UUID, segments: tuple[str, ...]) -> None:
+        version = self.next_version("segments", member_id)
+        self.tell(
+            SegmentsChangedV1(
+                program_id="aurora", member_id=member_id, version=version, segments=segments, recorded_at=self.at
+            )
+        )
+
+    @rule(role=st.sampled_from(["advocate", "friend"]), good=st.booleans())
+    def referral_changes(self, role: str, good: bool) -> None:
+        member_id = ANN if role == "advocate" else BOB
+        made = confirmed if good else reversed_
+        version = self.next_version("referral", member_id)
+        event = made(version, role=role, at=self.at, member_id=member_id)
+        self.tell(event.model_copy(update={"recorded_at": self.at}))
+
+    @precondition(lambda self: self.core.world.programs.version("aurora", 2) is None)
+    @rule(days=st.integers(0, 10), now=st.integers(0, 3))
+    def program_changes(self, days: int, now: int) -> None:
         if now:
             return
-        self.merged = True
-        version = self.next_version("member", CAT)
-        event = enrolled(T0, version=version, member_id=CAT, recorded=self.at)
-        self.tell(event.model_copy(update={"merged_into": ANN}))
+        self.deliver()
+        known = self.core.world.programs.version("aurora", 1)
+        assert known is not None
+        document = known.model_dump(mode="json")
+        document |= {"version": 2, "effective_from": (self.at + days * DAY).isoformat()}
+        document["earning"]["rules"][0]["points_per_unit"] = "2.1"
+        event = published(Program.model_validate(document))
+        assert self.served.service.reference is not None
+        self.served.service.reference.apply(event)
+        self.core.send(event)
+
+    @rule(loser=members, survivor=members, now=st.integers(0, 7))
+    def two_are_one(self, loser: UUID, survivor: UUID, now: int) -> None:
+        if now or survivor >= loser or {loser, survivor} & self.merged_into.keys():
+            return
+        self.merged_into[loser] = survivor
+        known = self.enrolled[loser]
+        change = {"version": known.version + 1, "recorded_at": self.at, "merged_into": survivor}
+        self.is_known(known.model_copy(update=change))
+
+    def one(self, member_id: UUID) -> UUID:
+        """Who they are by now."""
+        while member_id in self.merged_into:
+            member_id = self.merged_into[member_id]
+        return member_id
 
     # What members and people of the shop ask for.
 
@@ -255,7 +389,7 @@ class Twins(RuleBasedStateMachine):
 
     @rule(member_id=members, to=members, points=st.integers(1, 80))
     def give(self, member_id: UUID, to: UUID, points: int) -> None:
-        if member_id == to or (self.merged and {member_id, to} == {ANN, CAT}):
+        if self.one(member_id) == self.one(to) or self.enrolled[self.one(to)].status != "member":
             return
         command = commands.Send(to_member_id=to, points=points)
         self.ask("transfers", {"to_member_id": str(to), "points": points}, sharing.send, member_id, command)

@@ -19,6 +19,13 @@ REWARDS = (
     {"type": "free_shipping", "id": "ship", "name": {"en": "Free shipping"}, "cost": 0},
 )  # fmt: skip
 
+OF_PEOPLE: tuple[dict[str, Any], ...] = (
+    {"type": "order", "id": "vip-only", "points": 17, "when": {"segments": ["vip"]}},
+    {"type": "enrolment", "id": "welcome", "points": 12},
+    {"type": "birthday", "id": "birthday", "points": 33, "days_before": 3},
+)
+"""Rules about who a member is."""
+
 
 def rich(
     clawback: str, pending: dict[str, Any], expiry: dict[str, Any], coupon_refund: str, write_off_days: int | None
@@ -26,7 +33,7 @@ def rich(
     """A program in which everything can happen that one program allows."""
     given = {"id": "gift", "counts": "orders", "every": 3, "reward": "ship"}
     return program(
-        *RULES, pending=pending, expiry=expiry, clawback=clawback, write_off_days=write_off_days,
+        *RULES, *OF_PEOPLE, pending=pending, expiry=expiry, clawback=clawback, write_off_days=write_off_days,
         groups=[{"id": "base", "stacking": "best_of", "by": "line"}],
         caps=[{"id": "daily", "per": "day", "points": 400}, {"id": "all", "per": "program", "points": 5000}],
         campaigns=[{"id": "x2", "multiplier": 2, "when": {"weekdays": ["sun"]}, "budget": 300}],
