@@ -13,7 +13,7 @@ from . import store
 from .domain.facts import Snapshot
 from .domain.identity import IdentityKey
 from .domain.members import contact_event, member_event, recalled
-from .domain.merge import join, of_snapshot, render
+from .domain.merge import join, of_published, render
 from .store import MemberRow, OrderRow
 
 PersonEvent = MemberChangedV1 | ContactChangedV1
@@ -45,7 +45,7 @@ def _adopt_order(rows: dict[store.SourceKey, OrderRow], event: OrderChangedV1) -
     facts = {name: getattr(event, name) for name in OrderFacts.model_fields}
     known = row.state.rank.version if row.state.rank is not None else 0
     version = known if event.version is None else event.version
-    told = of_snapshot(Snapshot(**facts, version=version, fingerprints=event.fingerprints))
+    told = of_published(Snapshot(**facts, version=version, fingerprints=event.fingerprints), event.revision)
     row.state, row.revision = join(row.state, told), event.revision
     row.member_id, row.recorded_at = event.member_id, event.recorded_at
     return row

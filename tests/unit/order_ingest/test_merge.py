@@ -13,7 +13,17 @@ from hypothesis import strategies as st
 from contracts.base import EARLIEST
 from contracts.orders import Amount, Dispute, OrderLine, Refund
 from order_ingest.domain.facts import LooseDispute, LooseRefund, LooseRefundLine, Money, Snapshot
-from order_ingest.domain.merge import EMPTY, READING, OrderState, join, of_dispute, of_refund, of_snapshot, render
+from order_ingest.domain.merge import (
+    EMPTY,
+    READING,
+    OrderState,
+    join,
+    of_dispute,
+    of_published,
+    of_refund,
+    of_snapshot,
+    render,
+)
 
 START = datetime(2024, 5, 1, tzinfo=UTC)
 PAYMENTS = ("pending", "authorized", "voided", "partially_paid", "paid", "partially_refunded", "refunded")
@@ -110,6 +120,7 @@ contests = st.builds(
     amount=st.none() | st.sampled_from((Decimal("1.0"), Decimal("1.00"), Decimal(10))),
     currency=st.sampled_from((None, "USD", "EUR")),
 )  # fmt: skip
+few = st.lists(snapshots | looses | contests, max_size=3)
 several = st.lists(snapshots | looses | contests, min_size=1, max_size=6) | st.lists(contests, min_size=2, max_size=4)
 
 
@@ -126,6 +137,20 @@ def test_any_order_number_and_grouping_gives_the_same_document(facts: list[Fact]
     assert stored == expected, "what is stored is what was known"
     rendered, again_rendered = render(stored), render(grouped)
     assert rendered == again_rendered
+
+
+@given(before=few, since=few)
+@settings(max_examples=200, deadline=None)
+def test_an_order_that_was_published_is_known_again(before: list[Fact], since: list[Fact]) -> None:
+    """After a restore to what was known before; and what comes again then changes nothing."""
+    state = restored = merged(*before)
+    for revision, fact in enumerate(since):
+        known, state = render(state), join(state, of(fact))
+        told = render(state)
+        if told is not None and told != known:
+            restored = join(restored, of_published(told, revision))
+    assert render(restored) == render(state)
+    assert render(reduce(join, map(of, since), restored)) == render(state)
 
 
 @given(first=snapshots, second=snapshots)

@@ -87,6 +87,17 @@ EMPTY = OrderState()
 
 def of_snapshot(snapshot: Snapshot, reading: int = READING) -> OrderState:
     """The state that one snapshot alone makes. `reading`: how its adapter read then."""
+    return _of(snapshot, reading, digest(snapshot))
+
+
+def of_published(order: Snapshot, revision: int) -> OrderState:
+    """The state of an order that was published at this revision: it counts before the facts that it was made of, and
+    before earlier revisions, also where these tie in all that facts are compared by.
+    """
+    return _of(order, READING, f"~{revision:019}")  # Greater than all digests, which are hexadecimal.
+
+
+def _of(snapshot: Snapshot, reading: int, last: str) -> OrderState:
     rank = Rank(
         version=snapshot.version,
         updated_at=snapshot.updated_at,
@@ -94,7 +105,7 @@ def of_snapshot(snapshot: Snapshot, reading: int = READING) -> OrderState:
         + 2 * (snapshot.cancelled_at is not None)
         + (snapshot.fulfilled_at is not None),
         reading=reading,
-        digest=digest(snapshot),
+        digest=last,
     )
     return OrderState(
         latest=snapshot,

@@ -1,0 +1,111 @@
+"""Whatever had happened: a restored database of referral ends as it was."""
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from contracts.orders import OrderChangedV1
+from referral.app import build
+from shared.testing import Harness, harness
+from tests.integration.referral.test_referral import MIGRATIONS
+from tests.integration.restored import Story
+from tests.unit.referral.samples import HOUR, T0, order, profile, program, published, refund
+
+pytestmark = pytest.mark.integration
+MEMBERS = tuple(UUID(int=number) for number in range(1, 5))
+PRINTS: tuple[dict[str, str], ...] = ({}, {"address": "a1"}, {"email": "e1"}, {"payment": "c1", "address": "a2"})
+TABLES = {
+    "members": """SELECT member_id, partition, version, status, email, code, code_assigned_at, program_version,
+                      adopted_at FROM members ORDER BY 1""",
+    "orders": "SELECT * FROM orders ORDER BY member_id, source, order_id",
+    "referrals": """SELECT referral_id, friend_id, advocate_id, source, order_id, state, reason, told, told_reason
+                    FROM referrals ORDER BY 1""",
+}  # fmt: skip
+
+
+class Shop(Story):
+    def __init__(self, *told: Any) -> None:
+        super().__init__(*told)
+        self.orders: list[OrderChangedV1] = []
+        self.counts = {"profile": 0, "program": 1}
+        self.steps = [
+            self.tell_nothing, self.profile, self.profile, self.order, self.order, self.order, self.order_changes,
+            self.order_changes, self.repeat, self.program,
+        ]  # fmt: skip
+
+    def next(self, name: str) -> int:
+        self.counts[name] += 1
+        return self.counts[name]
+
+    def profile(self) -> None:
+        status, email = self.one("member", "member", "shopper"), self.one(None, "e1", "e2")
+        self.tell(profile(self.one(*MEMBERS), version=self.next("profile"), status=status, email=email))
+
+    def order(self) -> None:
+        codes = [row[0] for row in self.run(self._rows("SELECT code FROM members WHERE code IS NOT NULL ORDER BY 1"))]
+        made = order(
+            self.one(*MEMBERS), str(len(self.orders)), at=self.number(0, 300), minor=self.one(3000, 8000),
+            code=self.one(None, "N0B0DY00", *codes, *codes), prints=self.one(*PRINTS),
+            payment=self.one("paid", "paid", "paid", "pending"),
+        )  # fmt: skip
+        self.orders.append(made)
+        self.tell(made)
+
+    def order_changes(self) -> None:
+        if not self.orders:
+            return
+        place = self.number(0, len(self.orders) - 1)
+        known = self.orders[place]
+        revision = known.revision + 1
+        change = self.one(
+            {"payment": "paid"}, {"cancelled_at": known.placed_at + HOUR}, {"discount_codes": ()},
+            {"refunds": (*known.refunds, refund(f"r{revision}", 5000))}, {"payment": "refunded"},
+        )  # fmt: skip
+        at = known.placed_at + revision * HOUR
+        self.orders[place] = known.model_copy(
+            update={"revision": revision, "updated_at": at, "recorded_at": at, **change}
+        )
+        self.tell(self.orders[place])
+
+    def repeat(self) -> None:
+        if self.told:
+            self.tell(self.one(*self.told))
+
+    def program(self) -> None:
+        if self.counts["program"] < 3:
+            reference = self.served.service.reference
+            assert reference is not None
+            since = self.one(self.now, T0 + 100 * HOUR)
+            reference.apply(published(program(version=self.next("program"), effective_from=since)))
+
+
+@pytest.fixture(scope="module")
+def dsn(postgres: Any) -> Any:
+    made = postgres.create("referral_restored")
+    yield made
+    postgres.drop(made)
+
+
+@settings(
+    max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.generate)
+)
+@given(data=st.data(), begins=st.booleans())
+def test_a_restored_database_ends_as_it_was(dsn: str, data: st.DataObject, begins: bool) -> None:
+    first = published(program(referral=begins))
+    ready = harness(build, dsn, MIGRATIONS, name="referral", now=T0 + 5000 * HOUR, reference=[first])
+    with asyncio.Runner() as runner:
+        served = runner.run(ready.__aenter__())
+        try:
+            runner.run(_emptied(served))
+            Shop(served, runner, data).ends_equal(TABLES)
+        finally:
+            runner.run(ready.__aexit__(None, None, None))
+
+
+async def _emptied(served: Harness) -> None:
+    async with served.context.pool.acquire() as connection:
+        await connection.execute("TRUNCATE members, orders, referrals, outbox CASCADE")
