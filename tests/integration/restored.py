@@ -1,20 +1,27 @@
 """A service whose database is set back to an earlier state: it reads what it published since, and its inputs again."""
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 from contracts.base import Event
 from contracts.envelope import from_headers
 from contracts.topics import EVENTS
+from shared.learning import topics_of
 from shared.sending import unpack_headers
 from shared.testing import Harness
 from shared.transaction import Message, Transaction
 
 T = TypeVar("T")
+MANY = settings(
+    max_examples=80, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.generate)
+)
+"""Without shrinking: on a database that takes longer than to read the steps."""
 _EACH = """
     DO $$ DECLARE name text; fields text; BEGIN
         SET LOCAL session_replication_role = replica;
@@ -75,11 +82,14 @@ def portions(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 class Story:
     """What happens to one service, drawn step by step, until its database is set back."""
 
+    tables: Mapping[str, str] = {}
+    """Queries of what must be the same again."""
+
     def __init__(self, served: Harness, runner: asyncio.Runner, data: st.DataObject) -> None:
         self.served, self._runner, self._data = served, runner, data
         self.told: list[Event] = []
         """Since the database was saved."""
-        self.steps = [self.tell_nothing]
+        self.steps: list[Callable[[], None]] = [self.tell_nothing]
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self._runner.run(work)
@@ -102,37 +112,63 @@ class Story:
         """Time passes; the sweeper comes or not."""
         self.served.clock.at += timedelta(hours=self.one(1, 30, 300, 3000))
         if self.one(True, False):
-            self.run(self.served.sweep())
+            self._sweep(self.now)
 
-    def ends_equal(self, tables: Mapping[str, str]) -> None:
-        """Some steps, a backup, some more; then the backup is restored, and all is as it was. `tables`: what to see."""
+    def ends_equal(self) -> None:
+        """Some steps, a backup, some more; then the backup is restored, and all is as it was."""
         self._some()
         self.run(take_published(self.served))
         self.run(save(self.served))
         self.told = []
         self._some()
-        self.run(self.served.sweep())
-        before = {name: self.run(self._rows(query)) for name, query in tables.items()}
-        published = self.run(take_published(self.served))
+        self._sweep(self.now)
+        published, before = self.run(take_published(self.served)), self.seen()
         self.run(restore(self.served))
-        assert self.served.service.adopt is not None
-        for portion in portions(published, self.one(1, 4, 100)):
-            self.run(self.served.context.execute(lambda tx, p=portion: self.served.service.adopt(tx, list(p))))  # type: ignore[misc]
-        begun = self.now
-        self.served.clock.at += timedelta(seconds=1)
+        self._read_back(published)
         for portion in portions(self.told, self.one(1, 3, 100)):
             self.run(self.served.deliver(*portion))
             # Nothing is due that was recorded later than what has been read again.
-            self.run(self.served.sweep(begun - timedelta(seconds=1)))
-        self.run(self.served.sweep())
-        after = {name: self.run(self._rows(query)) for name, query in tables.items()}
-        for name, rows in before.items():
-            assert after[name] == rows, name
+            self._sweep(self.now - timedelta(seconds=1))
+        self._sweep(self.now)
+        after = self.seen()
+        for name, found in before.items():
+            gone = [row for row in found if row not in after[name]]
+            new = [row for row in after[name] if row not in found]
+            assert after[name] == found, f"{name}: gone {gone}, new {new}"
+
+    def seen(self) -> dict[str, Any]:
+        """What must be the same again."""
+        return {name: self.run(self.rows(query)) for name, query in self.tables.items()}
+
+    def _read_back(self, published: Sequence[Message]) -> None:
+        adopt = self.served.service.adopt
+        assert adopt is not None
+        places = {topic.name: place for place, topic in enumerate(topics_of(self.served.service.name))}
+        in_order = sorted(published, key=lambda item: (places[item.topic], item.partition, item.offset))
+        for portion in portions(in_order, self.one(1, 4, 100)):
+            self.run(self.served.context.execute(lambda tx, batch=portion: adopt(tx, list(batch))))  # type: ignore[misc]
+
+    def _sweep(self, horizon: datetime) -> None:
+        if self.served.service.sweep is not None:
+            self.run(self.served.sweep(horizon))
 
     def _some(self) -> None:
         for _ in range(self.number(1, 12)):
             self.one(*self.steps)()
 
-    async def _rows(self, query: str) -> list[tuple[Any, ...]]:
+    async def rows(self, query: str) -> list[tuple[Any, ...]]:
         async with self.served.context.pool.acquire() as connection:
             return [tuple(row) for row in await connection.fetch(query)]
+
+
+def tell(
+    story: type[Story], opened: AbstractAsyncContextManager[Harness], data: st.DataObject, empty: Sequence[str]
+) -> None:
+    """One story from its beginning, with these tables empty."""
+    with asyncio.Runner() as runner:
+        served = runner.run(opened.__aenter__())
+        try:
+            runner.run(_execute(served, f"TRUNCATE {', '.join((*empty, 'outbox'))} CASCADE"))
+            story(served, runner, data).ends_equal()
+        finally:
+            runner.run(opened.__aexit__(None, None, None))

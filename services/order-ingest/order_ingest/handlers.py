@@ -135,7 +135,7 @@ def _see(
     report, person = fact.report, fact.person
     assert person is not None
     assert not isinstance(report, Nameless)
-    if not person.keys and person.customer_id is None:
+    if person.customer_id is None and (not person.keys or _is_theirs(world, order_member_id, person)):
         member_id = order_member_id or uuid4()
     else:
         nameless = order_member_id is not None and _is_nameless(world.members[order_member_id])
@@ -148,6 +148,15 @@ def _see(
     state = enrol(observe(member.state, sighting), world.programs, fact.program_id)
     member.become(state, fact.recorded_at, fact.cause)
     return member_id
+
+
+def _is_theirs(world: World, order_member_id: UUID | None, guest: Person) -> bool:
+    """Whether a guest's address that leads nowhere is that of who the order was published with. After a restore, what
+    had led there may be told again later than this; until then the address must not become somebody else's.
+    """
+    if order_member_id is None or guest.email_key in world.owners:
+        return False
+    return world.address_of(order_member_id) == guest.email
 
 
 def _identify(world: World, person: Person, fresh: UUID) -> UUID:

@@ -68,3 +68,21 @@ async def test_all_is_sent_again_whatever_it_is_called(edge: Edge) -> None:
     assert {event.order_id for event in outbox if isinstance(event, OrderChangedV1)} == names
     assert {event.activity_id for event in outbox if isinstance(event, ActivityRecordedV1)} == names
     assert len(outbox) == 2 * len(names)
+
+
+async def test_who_ordered_as_a_guest_is_nobody_new_when_that_comes_again_first(edge: Edge) -> None:
+    """No topic says that the shop had verified the account's address."""
+    account, guest = order(), order(order_id="A/2", customer={"email": "ada@example.com"})
+    await post(edge, "orders", account)
+    await post(edge, "orders", guest)
+    await edge.read()
+    published = [event for _, event in await edge.harness.outbox()]
+    identities = "SELECT kind, value, member_id FROM identities WHERE member_id IS NOT NULL ORDER BY 1, 2"
+    before = await edge.fetch(identities)
+    await edge.fetch("TRUNCATE orders, members, identities")
+    await adopt(edge, *published)
+    for told in (guest, account):
+        await post(edge, "orders", told)
+        await edge.read()
+    assert await edge.harness.outbox() == []
+    assert await edge.fetch(identities) == before

@@ -1,18 +1,17 @@
 """Whatever had happened: a restored database of referral ends as it was."""
 
-import asyncio
 from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.orders import OrderChangedV1
 from referral.app import build
-from shared.testing import Harness, harness
+from shared.testing import harness
 from tests.integration.referral.test_referral import MIGRATIONS
-from tests.integration.restored import Story
+from tests.integration.restored import MANY, Story, tell
 from tests.unit.referral.samples import HOUR, T0, order, profile, program, published, refund
 
 pytestmark = pytest.mark.integration
@@ -28,6 +27,8 @@ TABLES = {
 
 
 class Shop(Story):
+    tables = TABLES
+
     def __init__(self, *told: Any) -> None:
         super().__init__(*told)
         self.orders: list[OrderChangedV1] = []
@@ -46,7 +47,7 @@ class Shop(Story):
         self.tell(profile(self.one(*MEMBERS), version=self.next("profile"), status=status, email=email))
 
     def order(self) -> None:
-        codes = [row[0] for row in self.run(self._rows("SELECT code FROM members WHERE code IS NOT NULL ORDER BY 1"))]
+        codes = [row[0] for row in self.run(self.rows("SELECT code FROM members WHERE code IS NOT NULL ORDER BY 1"))]
         made = order(
             self.one(*MEMBERS), str(len(self.orders)), at=self.number(0, 300), minor=self.one(3000, 8000),
             code=self.one(None, "N0B0DY00", *codes, *codes), prints=self.one(*PRINTS),
@@ -79,7 +80,7 @@ class Shop(Story):
         if self.counts["program"] < 3:
             reference = self.served.service.reference
             assert reference is not None
-            since = self.one(self.now, T0 + 100 * HOUR)
+            since = self.now + self.one(1, 100) * HOUR
             reference.apply(published(program(version=self.next("program"), effective_from=since)))
 
 
@@ -90,22 +91,10 @@ def dsn(postgres: Any) -> Any:
     postgres.drop(made)
 
 
-@settings(
-    max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.generate)
-)
+@MANY
 @given(data=st.data(), begins=st.booleans())
 def test_a_restored_database_ends_as_it_was(dsn: str, data: st.DataObject, begins: bool) -> None:
+    """`begins`: the program has referrals from its first version on."""
     first = published(program(referral=begins))
-    ready = harness(build, dsn, MIGRATIONS, name="referral", now=T0 + 5000 * HOUR, reference=[first])
-    with asyncio.Runner() as runner:
-        served = runner.run(ready.__aenter__())
-        try:
-            runner.run(_emptied(served))
-            Shop(served, runner, data).ends_equal(TABLES)
-        finally:
-            runner.run(ready.__aexit__(None, None, None))
-
-
-async def _emptied(served: Harness) -> None:
-    async with served.context.pool.acquire() as connection:
-        await connection.execute("TRUNCATE members, orders, referrals, outbox CASCADE")
+    opened = harness(build, dsn, MIGRATIONS, name="referral", now=T0 + 5000 * HOUR, reference=[first])
+    tell(Shop, opened, data, ["members"])

@@ -1,16 +1,15 @@
 """Whatever had happened: a restored database of tier ends as it was."""
 
-import asyncio
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.testing import Harness, harness
-from tests.integration.restored import Story
+from shared.testing import harness
+from tests.integration.restored import MANY, Story, tell
 from tests.integration.tier.test_tier import MIGRATIONS, points, profile
 from tests.unit.tier.samples import DAY, T0, fact, issued, program, published, returned
 from tier.app import build
@@ -27,6 +26,8 @@ TABLES = {
 
 
 class Shop(Story):
+    tables = TABLES
+
     def __init__(self, *told: Any) -> None:
         super().__init__(*told)
         self.orders: dict[str, tuple[Any, ...]] = {}
@@ -82,7 +83,7 @@ class Shop(Story):
             ladder = self.one({"basic": 0, "silver": 120, "gold": 250}, {"basic": 0, "gold": 200})
             reference = self.served.service.reference
             assert reference is not None
-            effective = self.now + self.one(0, 5) * DAY
+            effective = self.now + timedelta(hours=self.one(1, 100))
             reference.apply(published(program(ladder, version=self.next("program"), effective_from=effective)))
 
 
@@ -93,24 +94,8 @@ def dsn(postgres: Any) -> Any:
     postgres.drop(made)
 
 
-@settings(
-    max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.generate)
-)
+@MANY
 @given(data=st.data())
 def test_a_restored_database_ends_as_it_was(dsn: str, data: st.DataObject) -> None:
-    async def opened() -> Harness:
-        return await ready.__aenter__()
-
-    ready = harness(build, dsn, MIGRATIONS, name="tier", now=T0 + 500 * DAY, reference=[published(program())])
-    with asyncio.Runner() as runner:
-        served = runner.run(opened())
-        try:
-            runner.run(_emptied(served))
-            Shop(served, runner, data).ends_equal(TABLES)
-        finally:
-            runner.run(ready.__aexit__(None, None, None))
-
-
-async def _emptied(served: Harness) -> None:
-    async with served.context.pool.acquire() as connection:
-        await connection.execute("TRUNCATE members, outbox CASCADE")
+    opened = harness(build, dsn, MIGRATIONS, name="tier", now=T0 + 500 * DAY, reference=[published(program())])
+    tell(Shop, opened, data, ["members"])
