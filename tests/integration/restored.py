@@ -19,7 +19,7 @@ from shared.transaction import Message, Transaction
 
 T = TypeVar("T")
 MANY = settings(
-    max_examples=80, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.generate)
+    max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.generate)
 )
 """Without shrinking: on a database that takes longer than to read the steps."""
 _EACH = """
@@ -153,7 +153,7 @@ class Story:
             self.run(self.served.sweep(horizon))
 
     def _some(self) -> None:
-        for _ in range(self.number(1, 12)):
+        for _ in range(self.number(6, 18)):
             self.one(*self.steps)()
 
     async def rows(self, query: str) -> list[tuple[Any, ...]]:

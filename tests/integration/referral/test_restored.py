@@ -21,8 +21,8 @@ TABLES = {
     "members": """SELECT member_id, partition, version, status, email, code, code_assigned_at, program_version,
                       adopted_at FROM members ORDER BY 1""",
     "orders": "SELECT * FROM orders ORDER BY member_id, source, order_id",
-    "referrals": """SELECT referral_id, friend_id, advocate_id, source, order_id, state, reason, told, told_reason
-                    FROM referrals ORDER BY 1""",
+    "referrals": """SELECT referral_id, friend_id, advocate_id, source, order_id, state, reason, told, told_reason,
+                        version FROM referrals ORDER BY 1""",
 }  # fmt: skip
 
 
@@ -32,7 +32,9 @@ class Shop(Story):
     def __init__(self, *told: Any) -> None:
         super().__init__(*told)
         self.orders: list[OrderChangedV1] = []
-        self.counts = {"profile": 0, "program": 1}
+        self.enrolled = set(MEMBERS[:2])
+        self.tell(*(profile(member_id) for member_id in MEMBERS[:2]))
+        self.counts = {"profile": 1, "program": 1}
         self.steps = [
             self.tell_nothing, self.profile, self.profile, self.order, self.order, self.order, self.order_changes,
             self.order_changes, self.repeat, self.program,
@@ -43,14 +45,17 @@ class Shop(Story):
         return self.counts[name]
 
     def profile(self) -> None:
-        status, email = self.one("member", "member", "shopper"), self.one(None, "e1", "e2")
-        self.tell(profile(self.one(*MEMBERS), version=self.next("profile"), status=status, email=email))
+        member_id, email = self.one(*MEMBERS), self.one(None, "e1", "e2")
+        if self.one(True, True, False):
+            self.enrolled.add(member_id)
+        status = "member" if member_id in self.enrolled else "shopper"
+        self.tell(profile(member_id, version=self.next("profile"), status=status, email=email))
 
     def order(self) -> None:
         codes = [row[0] for row in self.run(self.rows("SELECT code FROM members WHERE code IS NOT NULL ORDER BY 1"))]
         made = order(
-            self.one(*MEMBERS), str(len(self.orders)), at=self.number(0, 300), minor=self.one(3000, 8000),
-            code=self.one(None, "N0B0DY00", *codes, *codes), prints=self.one(*PRINTS),
+            self.one(*MEMBERS), str(len(self.orders)), at=self.number(0, 300), minor=self.one(3000, 8000, 8000),
+            code=self.one(None, "N0B0DY00", *codes, *codes, *codes), prints=self.one(*PRINTS),
             payment=self.one("paid", "paid", "paid", "pending"),
         )  # fmt: skip
         self.orders.append(made)
