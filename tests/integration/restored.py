@@ -19,7 +19,7 @@ from shared.transaction import Message, Transaction
 
 T = TypeVar("T")
 MANY = settings(
-    max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.generate)
+    max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.generate)
 )
 """Without shrinking: on a database that takes longer than to read the steps."""
 _EACH = """
@@ -121,7 +121,7 @@ class Story:
         self.run(save(self.served))
         self.told = []
         self._some()
-        self._sweep(self.now)
+        self.settle()
         published, before = self.run(take_published(self.served)), self.seen()
         self.run(restore(self.served))
         self._read_back(published)
@@ -129,12 +129,16 @@ class Story:
             self.run(self.served.deliver(*portion))
             # Nothing is due that was recorded later than what has been read again.
             self._sweep(self.now - timedelta(seconds=1))
-        self._sweep(self.now)
+        self.settle()
         after = self.seen()
         for name, found in before.items():
             gone = [row for row in found if row not in after[name]]
             new = [row for row in after[name] if row not in found]
             assert after[name] == found, f"{name}: gone {gone}, new {new}"
+
+    def settle(self) -> None:
+        """Do all that is due."""
+        self._sweep(self.now)
 
     def seen(self) -> dict[str, Any]:
         """What must be the same again."""
@@ -161,14 +165,17 @@ class Story:
             return [tuple(row) for row in await connection.fetch(query)]
 
 
-def tell(
-    story: type[Story], opened: AbstractAsyncContextManager[Harness], data: st.DataObject, empty: Sequence[str]
-) -> None:
+async def empty(served: Harness, *tables: str) -> None:
+    """Begin with nothing in these tables, nor in those that hang on them."""
+    await _execute(served, f"TRUNCATE {', '.join((*tables, 'outbox'))} CASCADE")
+
+
+def tell(story: type[Story], opened: AbstractAsyncContextManager[Harness], data: st.DataObject, *tables: str) -> None:
     """One story from its beginning, with these tables empty."""
     with asyncio.Runner() as runner:
         served = runner.run(opened.__aenter__())
         try:
-            runner.run(_execute(served, f"TRUNCATE {', '.join((*empty, 'outbox'))} CASCADE"))
+            runner.run(empty(served, *tables))
             story(served, runner, data).ends_equal()
         finally:
             runner.run(opened.__aexit__(None, None, None))

@@ -110,4 +110,4 @@ def dsn(postgres: PostgresServer) -> Iterator[str]:
 @given(data=st.data())
 def test_a_restored_database_ends_as_it_was(dsn: str, data: st.DataObject) -> None:
     opened = harness(build, dsn, MIGRATIONS, name="order-ingest", now=NOW, reference=[program()])
-    tell(Shop, opened, data, ["members", "identities", "orders", "activities", "sources"])
+    tell(Shop, opened, data, "members", "identities", "orders", "activities", "sources")

@@ -6,7 +6,7 @@ both must agree once more. In the end the kept decisions are made again, and mus
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
@@ -32,6 +32,7 @@ from shared.db import plain
 from shared.testing import Harness
 from tests.integration.points_accrual.conftest import service
 from tests.integration.points_accrual.test_restoring import adopt, told
+from tests.integration.restored import portions, restore, save
 from tests.unit.points_accrual.programs import EVERYBODY, programs
 from tests.unit.points_accrual.samples import (
     ANN,
@@ -52,37 +53,12 @@ from tests.unit.points_accrual.samples import (
 )
 
 pytestmark = pytest.mark.integration
-_EACH = """
-    DO $$ DECLARE name text; fields text; BEGIN
-        SET LOCAL session_replication_role = replica;
-        {first}
-        FOR name, fields IN
-            SELECT table_name, string_agg(quote_ident(column_name), ', ') FROM information_schema.columns
-            WHERE table_schema = 'public' AND table_name NOT LIKE '%yoyo%' AND is_generated = 'NEVER' GROUP BY 1
-        LOOP
-            {each}
-        END LOOP;
-    END $$"""
-_SAVE = _EACH.format(
-    first="DROP SCHEMA IF EXISTS saved CASCADE; CREATE SCHEMA saved;",
-    each="EXECUTE format('CREATE TABLE saved.%I AS SELECT %s FROM public.%I', name, fields, name);",
-)
-_RESTORE = _EACH.format(
-    first="",
-    each="""EXECUTE format('DELETE FROM public.%I', name);
-            EXECUTE format('INSERT INTO public.%I (%s) OVERRIDING SYSTEM VALUE TABLE saved.%I', name, fields, name);""",
-)
 T = TypeVar("T")
-E = TypeVar("E", bound=Event)
 DAN = UUID("00000000-0000-8000-8000-00000000000d")
 """Seen, and not enrolled at first."""
 PEOPLE = (*EVERYBODY, DAN)
 members = st.sampled_from(PEOPLE)
 amounts = st.integers(100, 15000)
-
-
-def batched(events: list[E], size: int) -> Iterator[list[E]]:
-    return (events[start : start + size] for start in range(0, len(events), size))
 
 
 class Twins(RuleBasedStateMachine):
@@ -183,7 +159,7 @@ class Twins(RuleBasedStateMachine):
         self.deliver()
         self.take_published()
         self.saved, self.journal, self.published = len(self.told), [], set()
-        self.run(self._execute(_SAVE))
+        self.run(save(self.served))
 
     @precondition(lambda self: self.saved is not None)
     @rule(size=st.sampled_from([1, 5, 500]))
@@ -192,10 +168,10 @@ class Twins(RuleBasedStateMachine):
         self.deliver()
         self.take_published()
         before, self.published = self.published, set()
-        self.run(self._execute(_RESTORE))
-        for decisions in batched(self.journal, size):
-            self.run(adopt(self.served, decisions))
-        for facts in batched(self.told[self.saved :], size):
+        self.run(restore(self.served))
+        for decisions in portions(self.journal, size):
+            self.run(adopt(self.served, list(decisions)))
+        for facts in portions(self.told[self.saved :], size):
             self.run(self.served.deliver(*facts))
         self.take_published()
         assert before <= self.published
@@ -204,10 +180,6 @@ class Twins(RuleBasedStateMachine):
         journal, ids = self.run(self.served.context.execute(told))
         self.journal += journal
         self.published |= ids
-
-    async def _execute(self, statement: str) -> None:
-        async with self.served.context.pool.acquire() as connection:
-            await connection.execute(statement)
 
     # What happens in the shop.
 

@@ -102,4 +102,4 @@ def test_a_restored_database_ends_as_it_was(dsn: str, data: st.DataObject, begin
     """`begins`: the program has referrals from its first version on."""
     first = published(program(referral=begins))
     opened = harness(build, dsn, MIGRATIONS, name="referral", now=T0 + 5000 * HOUR, reference=[first])
-    tell(Shop, opened, data, ["members"])
+    tell(Shop, opened, data, "members")

@@ -98,4 +98,4 @@ def dsn(postgres: Any) -> Any:
 @given(data=st.data())
 def test_a_restored_database_ends_as_it_was(dsn: str, data: st.DataObject) -> None:
     opened = harness(build, dsn, MIGRATIONS, name="tier", now=T0 + 500 * DAY, reference=[published(program())])
-    tell(Shop, opened, data, ["members"])
+    tell(Shop, opened, data, "members")

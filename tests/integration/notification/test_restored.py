@@ -1,0 +1,126 @@
+"""Whatever had happened: after a restore nobody is told twice, nothing is left out, and who opted out stays so."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.base import Event
+from contracts.ids import derived_id
+from shared.transaction import Message
+from tests.conftest import PostgresServer
+from tests.integration.restored import MANY, Story, empty
+
+from .parts import MEMBER, Desk, Receiver, code, contact, desk, granted, member, receiver, returned, reward, upgraded
+from .test_webhooks import add, send
+
+pytestmark = pytest.mark.integration
+WEEK = timedelta(days=7)
+TABLES = {
+    # Who opted out and was sent nothing since then is on no topic.
+    "members": """SELECT member_id, version, status, locale, contact_version, email, first_name, last_name,
+                      referral_code FROM members ORDER BY 1""",
+    "messages": "SELECT message_id, channel, template, state, reason FROM messages ORDER BY 1",
+}  # fmt: skip
+
+
+class Shop(Story):
+    tables = TABLES
+
+    def __init__(self, here: Desk, shop: Receiver, *story: Any) -> None:
+        super().__init__(here.harness, *story)
+        self.here, self.shop = here, shop
+        self.counts = {"contact": 0, "profile": 0, "event": 0}
+        self.run(add(here, shop.url))
+        self.steps = [
+            self.tell_nothing, self.contact, self.profile, self.points, self.points, self.rest, self.send, self.send,
+            self.server, self.repeat, self.opt_out,
+        ]  # fmt: skip
+
+    def next(self, name: str) -> int:
+        self.counts[name] += 1
+        return self.counts[name]
+
+    def tell(self, *events: Event | Message) -> None:
+        """Every event has one id for ever: messages are known by it."""
+        self.messages = [
+            event if isinstance(event, Message) else self.served.message(event, id=derived_id(self.now, repr(event)))
+            for event in events
+        ]
+        super().tell(*self.messages)  # type: ignore[arg-type]
+
+    def contact(self) -> None:
+        self.tell(contact(self.next("contact"), self.one("leyla@example.com", "l@example.com", None)))
+
+    def profile(self) -> None:
+        # Mostly a member; nobody is put out again.
+        self.tell(member(self.next("profile"), "shopper" if self.counts["profile"] == 1 else "member"))
+
+    def points(self) -> None:
+        self.tell(granted(self.next("event"), self.now - self.one(0, 0, 1) * WEEK))
+
+    def rest(self) -> None:
+        at = self.now
+        self.tell(self.one(code(), upgraded(), reward(at=at), returned(at)))
+
+    def repeat(self) -> None:
+        if self.told:
+            self.tell(self.one(*self.told))
+
+    def server(self) -> None:
+        self.here.mailbox.refuse_rcpt = self.one(None, None, "450 later", "550 no such mailbox")
+
+    def opt_out(self) -> None:
+        if self.one(True, False, False):
+            headers = self.served.token("admin")
+            url = f"/v1/members/{MEMBER}/preferences"
+            answer = self.run(self.served.client.put(url, json={"email": False}, headers=headers))
+            assert answer.status_code in (200, 404), answer.text
+
+    def send(self) -> None:
+        self.run(self.here.send())
+        self.run(send(self.here))
+
+    def settle(self) -> None:
+        """Send all that can be sent, now or when what was put off is tried again."""
+        self.here.mailbox.refuse_rcpt = None
+        for _ in range(20):
+            self.send()
+            self.served.clock.at += timedelta(minutes=30)
+
+    def _sent(self) -> Counter[str]:
+        mails = [str(mail["Message-ID"]) for mail in self.here.mailbox.mails]
+        return Counter([*mails, *(headers["webhook-id"] for _, headers, _ in self.shop.requests)])
+
+    def ends_equal(self) -> None:
+        super().ends_equal()
+        assert max(self._sent().values(), default=1) == 1
+
+
+@pytest.fixture(scope="module")
+def dsn(postgres: PostgresServer) -> Iterator[str]:
+    made = postgres.create("notification_restored")
+    yield made
+    postgres.drop(made)
+
+
+@MANY
+@given(data=st.data())
+def test_nobody_is_told_twice_and_nothing_is_left_out(dsn: str, data: st.DataObject) -> None:
+    async def opened() -> tuple[Desk, Receiver]:
+        here = await stack.enter_async_context(desk(dsn))
+        await empty(here.harness, "members", "endpoints")
+        return here, await stack.enter_async_context(receiver())
+
+    stack = AsyncExitStack()
+    with asyncio.Runner() as runner:
+        try:
+            Shop(*runner.run(opened()), runner, data).ends_equal()
+        finally:
+            runner.run(stack.aclose())
