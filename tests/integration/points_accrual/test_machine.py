@@ -31,8 +31,8 @@ from points_accrual.rebuild import check
 from shared.db import plain
 from shared.testing import Harness
 from tests.integration.points_accrual.conftest import service
-from tests.integration.points_accrual.test_restoring import adopt, told
-from tests.integration.restored import portions, restore, save
+from tests.integration.points_accrual.test_restoring import adopt
+from tests.integration.restored import portions, restore, save, take_published
 from tests.unit.points_accrual.programs import EVERYBODY, programs
 from tests.unit.points_accrual.samples import (
     ANN,
@@ -84,6 +84,8 @@ class Twins(RuleBasedStateMachine):
         self.journal: list[DecisionsMadeV1] = []
         self.published: set[UUID] = set()
         """Decisions and ids of events that its topics have since then."""
+        self.events: dict[UUID, Event] = {}
+        """All that was ever told to others."""
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(work)
@@ -105,6 +107,7 @@ class Twins(RuleBasedStateMachine):
             self.both_hold_the_same()
             outcome = self.run(check(self.dsn, self.core.world.programs))
             assert (outcome.stuck, outcome.differences) == ([], [])
+            self.sends_it_all_again()
             self.run(self.opened.__aexit__(None, None, None))
         self.runner.close()
 
@@ -177,9 +180,23 @@ class Twins(RuleBasedStateMachine):
         assert before <= self.published
 
     def take_published(self) -> None:
-        journal, ids = self.run(self.served.context.execute(told))
-        self.journal += journal
-        self.published |= ids
+        messages = self.run(take_published(self.served))
+        self.journal += [item.data for item in messages if isinstance(item.data, DecisionsMadeV1)]
+        events = {item.envelope.id: item.data for item in messages if not isinstance(item.data, DecisionsMadeV1)}
+        self.published |= events.keys()
+        self.events |= events
+
+    def sends_it_all_again(self) -> None:
+        """Should Kafka be lost: every event that ever was, as it was, and nothing else."""
+        self.take_published()
+        known, self.events = self.events, {}
+        for sending in self.served.service.republish:
+            after, more = None, True
+            while more:
+                after, _ = self.run(self.served.context.execute(lambda tx, s=sending, a=after: s(tx, a, 2)))  # type: ignore[misc]
+                more = after is not None
+        self.take_published()
+        assert self.events == known
 
     # What happens in the shop.
 
