@@ -14,7 +14,10 @@ from laurel.installation import State, token
 
 SECONDS_MAX = 6.0
 """How long an answer is waited for."""
-SPENDERS = 4
+SPENDERS, BUSY_SPENDERS = 24, 4
+"""Webhooks of one member wait for each other, so that few spenders would meet little trouble; the busy ones spend half
+of all, so that what they do at once collides.
+"""
 SPENDER_CENTS = 20_000_000
 COST = 500
 """Points of the reward `five-off`."""
@@ -49,11 +52,12 @@ class Till:
 
     async def prepare(self) -> None:
         """Make the rich ones, before anything fails: each has one old order, whose points can be spent at once."""
-        for number in range(SPENDERS):
-            person = f"till-rich-{number}"
+        people = [f"till-rich-{number}" for number in range(SPENDERS)]
+        for person in people:
             body = self._order(person, SPENDER_CENTS, self._now - timedelta(days=60))
             (await self._post(INGEST, "/v1/orders", f"order:{person}", json=body)).raise_for_status()
             self.sold.orders[f"order:{person}"] = SPENDER_CENTS // 10
+        for person in people:
             self.spenders[await self._member_of(person)] = person
 
     async def run(self, per_second: float) -> None:
@@ -102,7 +106,8 @@ class Till:
 
     def _redemption(self, key: str) -> tuple[str, dict[str, Any]]:
         """Mostly of the rich; now and then of a reward that there is not."""
-        member_id = self._rng.choice(sorted(self.spenders))
+        spenders = sorted(self.spenders)
+        member_id = self._rng.choice(spenders[: self._rng.choice((BUSY_SPENDERS, SPENDERS))])
         reward = "no-such-reward" if self._rng.random() < 0.1 else "five-off"
         self.sold.redemptions[key] = member_id
         path = f"/v1/members/{member_id}/redemptions"
