@@ -61,6 +61,8 @@ def _take_order(world: World, fact: Fact) -> None:
     fields = {name: getattr(report, name) for name in OrderFacts.model_fields}
     snapshot = Snapshot(**fields, version=report.version, fingerprints=order_fingerprints(world.salt, report))
     order.become(join(order.state, of_snapshot(snapshot)), fact)
+    if order.state.adopted and _is_former_guest(world, fact, order.member_id):
+        return
     member_id = _see(world, fact, report.placed_at, report.updated_at, moments_of(report), order.member_id)
     if order.member_id is None:
         order.member_id = member_id
@@ -135,7 +137,7 @@ def _see(
     report, person = fact.report, fact.person
     assert person is not None
     assert not isinstance(report, Nameless)
-    if person.customer_id is None and (not person.keys or _is_theirs(world, order_member_id, person)):
+    if not person.keys and person.customer_id is None:
         member_id = order_member_id or uuid4()
     else:
         nameless = order_member_id is not None and _is_nameless(world.members[order_member_id])
@@ -150,13 +152,17 @@ def _see(
     return member_id
 
 
-def _is_theirs(world: World, order_member_id: UUID | None, guest: Person) -> bool:
-    """Whether a guest's address that leads nowhere is that of who the order was published with. After a restore, what
-    had led there may be told again later than this; until then the address must not become somebody else's.
+def _is_former_guest(world: World, fact: Fact, member_id: UUID | None) -> bool:
+    """Whether a fact names, as a guest, who its order was published with, while nothing leads to them by that address.
+
+    After a restore what led there, such as an account's order, may come again later than this. Until then a guest of
+    that address would be somebody new, and keep it.
     """
-    if order_member_id is None or guest.email_key in world.owners:
+    person = fact.person
+    assert person is not None
+    if member_id is None or person.customer_id is not None or person.email is None or person.email_key in world.owners:
         return False
-    return world.address_of(order_member_id) == guest.email
+    return world.address_of(member_id) == person.email
 
 
 def _identify(world: World, person: Person, fresh: UUID) -> UUID:

@@ -28,6 +28,8 @@ TABLES = {
 
 class Shop(Story):
     tables = TABLES
+    sizes = (1,)
+    """In the order in which they came: what is told in between depends on it, and how it ends is seen elsewhere."""
 
     def __init__(self, *told: Any) -> None:
         super().__init__(*told)

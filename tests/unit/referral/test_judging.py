@@ -20,7 +20,7 @@ from contracts.referrals import (
     ReferralReversedV1,
 )
 from referral.domain.judging import GONE, judge
-from referral.domain.members import Member
+from referral.domain.members import Member, ReferralKey
 from referral.domain.world import World
 from tests.unit.referral.samples import (
     ADVOCATE,
@@ -253,6 +253,25 @@ def test_an_order_that_loses_its_code_is_superseded() -> None:
     world = with_advocate()
     tell(world, order(FRIEND, "1", code=CODE))
     assert tell(world, order(FRIEND, "1", revision=2)) == both("reversed", "superseded")
+
+
+def test_a_rejection_that_says_no_more_than_what_was_told_is_not_told() -> None:
+    world = with_advocate()
+    tell(world, profile(OTHER), order(FRIEND, "2", at=2, code=CODE))
+    assert tell(world, order(FRIEND, "2", at=2, revision=2)) == both("reversed", "superseded")
+    tell(world, order(FRIEND, "1", at=1, code=CODES[OTHER]))
+    assert tell(world, order(FRIEND, "2", at=2, revision=3, code=CODE)) == []
+    assert world.members[FRIEND].referrals[ReferralKey(("shop", "2"), ADVOCATE)].verdict.reason == "already_referred"
+
+
+def test_a_rejection_for_another_reason_than_was_told_is_told() -> None:
+    world = with_advocate()
+    tell(world, order(FRIEND, "1", code=CODE))
+    assert tell(world, order(FRIEND, "1", revision=2, code=CODE, payment="refunded")) == both("reversed", "refunded")
+    again = order(FRIEND, "1", revision=3, code=CODE, prints={"address": "a"})
+    assert tell(world, order(ADVOCATE, "9", prints={"address": "a"}), again) == [
+        ("rejected", "friend", "self_fingerprint")
+    ]
 
 
 def test_when_the_first_order_falls_the_next_may_qualify() -> None:

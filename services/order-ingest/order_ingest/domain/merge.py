@@ -25,11 +25,12 @@ _PAYMENT_RANKS = {
 
 READING = 1
 """Raised whenever an adapter is mended so that it reads the same delivery otherwise: what is read again then counts.
-States from before this number have none."""
+States from before this number have none; what was taken over after a restore counts as read by now."""
 
 
 class Rank(Model):
-    """How much a snapshot counts: the platform's version, its time, how far it got, how it was read, its content."""
+    """How much a snapshot counts: the platform's version, its time, how far it got, how it was read, and its content
+    or the revision it was published at."""
 
     version: int
     updated_at: Instant
@@ -80,6 +81,8 @@ class OrderState(Model):
     disputes: tuple[SeenDispute, ...] = ()
     loose_disputes: tuple[LooseDispute, ...] = ()
     """Disputes told alone."""
+    adopted: bool = False
+    """It was taken over from the topic after a restore."""
 
 
 EMPTY = OrderState()
@@ -94,7 +97,8 @@ def of_published(order: Snapshot, revision: int) -> OrderState:
     """The state of an order that was published at this revision: it counts before the facts that it was made of, and
     before earlier revisions, also where these tie in all that facts are compared by.
     """
-    return _of(order, READING, f"~{revision:019}")  # Greater than all digests, which are hexadecimal.
+    state = _of(order, READING, f"~{revision:019}")  # Greater than all digests, which are hexadecimal.
+    return state.model_copy(update={"adopted": True})
 
 
 def _of(snapshot: Snapshot, reading: int, last: str) -> OrderState:
@@ -145,6 +149,7 @@ def join(one: OrderState, other: OrderState) -> OrderState:
         loose=_sorted_loose((*one.loose, *other.loose)),
         disputes=_sorted_disputes((*one.disputes, *other.disputes)),
         loose_disputes=_sorted_loose_disputes((*one.loose_disputes, *other.loose_disputes)),
+        adopted=one.adopted or other.adopted,
     )
 
 

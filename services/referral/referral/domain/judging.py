@@ -75,16 +75,17 @@ def _share(one: set[str | None], other: set[str | None]) -> bool:
 def announcement(known: Referral | None, verdict: Verdict) -> News | None:
     """What the change to another verdict is announced as, and its reason; None when nobody needs to know.
 
-    What is confirmed no more is reversed, whatever it is instead; what never counted is not. Who was told of that
-    is not told of it once more as a rejection.
+    What is confirmed no more is reversed, whatever it is instead; what never counted is not. A rejection that would
+    say no more than what was told last, as a reversal or a rejection, is not told.
     """
     if verdict == CONFIRMED:
         return "confirmed", None
     gone: News = ("reversed", _REVERSED.get(verdict.reason or "", "superseded"))
     if known is not None and known.verdict == CONFIRMED:
         return gone
-    told = known is not None and known.told == gone
-    return ("rejected", verdict.reason) if verdict.state == "rejected" and not told else None
+    rejected: News = ("rejected", verdict.reason)
+    is_news = known is None or known.told not in (gone, rejected)
+    return rejected if verdict.state == "rejected" and is_news else None
 
 
 def read_announced(event: ReferralEvent) -> tuple[Verdict, News]:
