@@ -105,3 +105,11 @@ def database(postgres: PostgresServer) -> Iterator[str]:
     dsn = postgres.create()
     yield dsn
     postgres.drop(dsn)
+
+
+@pytest.fixture(scope="module")
+def module_database(postgres: PostgresServer) -> Iterator[str]:
+    """One database for a module: making one takes longer than most tests."""
+    dsn = postgres.create("module")
+    yield dsn
+    postgres.drop(dsn)

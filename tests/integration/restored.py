@@ -1,6 +1,7 @@
 """A service whose database is set back to an earlier state: it reads what it published since, and its inputs again."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
@@ -96,6 +97,7 @@ class Story:
         self.served, self._runner, self._data = served, runner, data
         self.told: list[Event] = []
         """Since the database was saved."""
+        self.counts = Counter[str]()
         self.steps: list[Callable[[], None]] = [self.tell_nothing]
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -106,6 +108,11 @@ class Story:
 
     def number(self, least: int, most: int) -> int:
         return self._data.draw(st.integers(least, most))
+
+    def next(self, name: str) -> int:
+        """The next number of what is counted by this name."""
+        self.counts[name] += 1
+        return self.counts[name]
 
     @property
     def now(self) -> datetime:
@@ -120,6 +127,10 @@ class Story:
         self.served.clock.at += timedelta(hours=self.one(1, 30, 300, 3000))
         if self.one(True, False):
             self._sweep(self.now)
+
+    def repeat(self) -> None:
+        if self.told:
+            self.tell(self.one(*self.told))
 
     def ends_equal(self) -> None:
         """Some steps, a backup, some more; then the backup is restored, and all is as it was."""

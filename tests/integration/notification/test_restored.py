@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
@@ -14,7 +13,6 @@ from hypothesis import strategies as st
 from contracts.base import Event
 from contracts.ids import derived_id
 from shared.transaction import Message
-from tests.conftest import PostgresServer
 from tests.integration.restored import MANY, Story, empty
 
 from .parts import MEMBER, Desk, Receiver, code, contact, desk, granted, member, receiver, returned, reward, upgraded
@@ -38,24 +36,19 @@ class Shop(Story):
         self.here, self.shop = here, shop
         self.taken: list[dict[str, str]] = []
         """Headers of the webhooks that the shop did not refuse."""
-        self.counts = {"contact": 0, "profile": 0, "event": 0}
         self.run(add(here, shop.url))
         self.steps = [
             self.tell_nothing, self.contact, self.profile, self.points, self.points, self.rest, self.send, self.send,
             self.server, self.repeat, self.opt_out,
         ]  # fmt: skip
 
-    def next(self, name: str) -> int:
-        self.counts[name] += 1
-        return self.counts[name]
-
     def tell(self, *events: Event | Message) -> None:
         """Every event has one id for ever: messages are known by it."""
-        self.messages = [
+        messages = [
             event if isinstance(event, Message) else self.served.message(event, id=derived_id(self.now, repr(event)))
             for event in events
         ]
-        super().tell(*self.messages)  # type: ignore[arg-type]
+        super().tell(*messages)  # type: ignore[arg-type]
 
     def contact(self) -> None:
         self.tell(contact(self.next("contact"), self.one("leyla@example.com", "l@example.com", None)))
@@ -70,10 +63,6 @@ class Shop(Story):
     def rest(self) -> None:
         at = self.now
         self.tell(self.one(code(), upgraded(), reward(at=at), returned(at)))
-
-    def repeat(self) -> None:
-        if self.told:
-            self.tell(self.one(*self.told))
 
     def server(self) -> None:
         self.here.mailbox.refuse_rcpt = self.one(None, None, "450 later", "550 no such mailbox")
@@ -111,18 +100,11 @@ class Shop(Story):
         assert len(sent) == sum(row["state"] == "sent" for row in self.run(self.here.rows()))
 
 
-@pytest.fixture(scope="module")
-def dsn(postgres: PostgresServer) -> Iterator[str]:
-    made = postgres.create("notification_restored")
-    yield made
-    postgres.drop(made)
-
-
 @MANY
 @given(data=st.data())
-def test_nobody_is_told_twice_and_nothing_is_left_out(dsn: str, data: st.DataObject) -> None:
+def test_nobody_is_told_twice_and_nothing_is_left_out(module_database: str, data: st.DataObject) -> None:
     async def opened() -> tuple[Desk, Receiver]:
-        here = await stack.enter_async_context(desk(dsn))
+        here = await stack.enter_async_context(desk(module_database))
         await empty(here.harness, "members", "endpoints")
         return here, await stack.enter_async_context(receiver())
 

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import hmac
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,6 @@ from contracts.program import Program, ProgramBook, ProgramPublishedV1
 from order_ingest import deliveries, handlers, store
 from order_ingest.app import build, fingerprint_salt
 from shared.testing import Harness, harness
-from tests.conftest import PostgresServer
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SECRET = "shpss_first"
@@ -113,14 +112,6 @@ class Edge:
         assert response.status_code == 200, response.text
         document: dict[str, Any] = response.json()
         return document
-
-
-@pytest.fixture(scope="module")
-def module_database(postgres: PostgresServer) -> Iterator[str]:
-    """One database for a module: making one takes longer than most tests."""
-    dsn = postgres.create("ingest")
-    yield dsn
-    postgres.drop(dsn)
 
 
 @pytest.fixture

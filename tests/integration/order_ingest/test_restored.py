@@ -1,6 +1,5 @@
 """Whatever had been reported: a restored database of the edge ends as it was, once the platforms reported it again."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +12,6 @@ from contracts.orders import OrderChangedV1
 from order_ingest.app import build
 from order_ingest.store import create_source
 from shared.testing import harness
-from tests.conftest import PostgresServer
 from tests.integration.order_ingest.conftest import MIGRATIONS, NOW, program
 from tests.integration.order_ingest.test_api import activity, amount, order
 from tests.integration.restored import MANY, Story, take_published, tell
@@ -94,20 +92,9 @@ class Shop(Story):
         told = activity(activity_id=str(self.activities), customer=customer) | {"program_id": "aurora"}
         self.tell(ActivityReportedV1.model_validate(told))
 
-    def repeat(self) -> None:
-        if self.told:
-            self.tell(self.one(*self.told))
-
-
-@pytest.fixture(scope="module")
-def dsn(postgres: PostgresServer) -> Iterator[str]:
-    made = postgres.create("ingest_restored")
-    yield made
-    postgres.drop(made)
-
 
 @MANY
 @given(data=st.data())
-def test_a_restored_database_ends_as_it_was(dsn: str, data: st.DataObject) -> None:
-    opened = harness(build, dsn, MIGRATIONS, name="order-ingest", now=NOW, reference=[program()])
+def test_a_restored_database_ends_as_it_was(module_database: str, data: st.DataObject) -> None:
+    opened = harness(build, module_database, MIGRATIONS, name="order-ingest", now=NOW, reference=[program()])
     tell(Shop, opened, data, "members", "identities", "orders", "activities", "sources")

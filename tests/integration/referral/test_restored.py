@@ -36,15 +36,11 @@ class Shop(Story):
         self.orders: list[OrderChangedV1] = []
         self.enrolled = set(MEMBERS[:2])
         self.tell(*(profile(member_id) for member_id in MEMBERS[:2]))
-        self.counts = {"profile": 1, "program": 1}
+        self.counts.update(profile=1, program=1)
         self.steps = [
             self.tell_nothing, self.profile, self.profile, self.order, self.order, self.order, self.order_changes,
             self.order_changes, self.repeat, self.program,
         ]  # fmt: skip
-
-    def next(self, name: str) -> int:
-        self.counts[name] += 1
-        return self.counts[name]
 
     def profile(self) -> None:
         member_id, email = self.one(*MEMBERS), self.one(None, "e1", "e2")
@@ -79,10 +75,6 @@ class Shop(Story):
         )
         self.tell(self.orders[place])
 
-    def repeat(self) -> None:
-        if self.told:
-            self.tell(self.one(*self.told))
-
     def program(self) -> None:
         if self.counts["program"] < 3:
             reference = self.served.service.reference
@@ -91,17 +83,10 @@ class Shop(Story):
             reference.apply(published(program(version=self.next("program"), effective_from=since)))
 
 
-@pytest.fixture(scope="module")
-def dsn(postgres: Any) -> Any:
-    made = postgres.create("referral_restored")
-    yield made
-    postgres.drop(made)
-
-
 @MANY
 @given(data=st.data(), begins=st.booleans())
-def test_a_restored_database_ends_as_it_was(dsn: str, data: st.DataObject, begins: bool) -> None:
+def test_a_restored_database_ends_as_it_was(module_database: str, data: st.DataObject, begins: bool) -> None:
     """`begins`: the program has referrals from its first version on."""
     first = published(program(referral=begins))
-    opened = harness(build, dsn, MIGRATIONS, name="referral", now=T0 + 5000 * HOUR, reference=[first])
+    opened = harness(build, module_database, MIGRATIONS, name="referral", now=T0 + 5000 * HOUR, reference=[first])
     tell(Shop, opened, data, "members")

@@ -31,15 +31,11 @@ class Shop(Story):
     def __init__(self, *told: Any) -> None:
         super().__init__(*told)
         self.orders: dict[str, tuple[Any, ...]] = {}
-        self.counts = {"sequence": 0, "profile": 0, "coupon": 0, "program": 1}
+        self.counts["program"] = 1
         self.steps = [
             self.tell_nothing, self.order, self.order, self.order_changes, self.order_changes, self.profile,
             self.membership, self.membership_ends, self.repeat, self.program,
         ]  # fmt: skip
-
-    def next(self, name: str) -> int:
-        self.counts[name] += 1
-        return self.counts[name]
 
     def order(self) -> None:
         name = str(len(self.orders))
@@ -74,10 +70,6 @@ class Shop(Story):
         coupon = self.number(1, self.counts["coupon"] + 1)
         self.tell(returned(coupon, self.now, void=self.one(True, False), points=250, member_id=MEMBERS[coupon % 2]))
 
-    def repeat(self) -> None:
-        if self.told:
-            self.tell(self.one(*self.told))
-
     def program(self) -> None:
         if self.counts["program"] < 3:
             ladder = self.one({"basic": 0, "silver": 120, "gold": 250}, {"basic": 0, "gold": 200})
@@ -87,15 +79,10 @@ class Shop(Story):
             reference.apply(published(program(ladder, version=self.next("program"), effective_from=effective)))
 
 
-@pytest.fixture(scope="module")
-def dsn(postgres: Any) -> Any:
-    made = postgres.create("tier_restored")
-    yield made
-    postgres.drop(made)
-
-
 @MANY
 @given(data=st.data())
-def test_a_restored_database_ends_as_it_was(dsn: str, data: st.DataObject) -> None:
-    opened = harness(build, dsn, MIGRATIONS, name="tier", now=T0 + 500 * DAY, reference=[published(program())])
+def test_a_restored_database_ends_as_it_was(module_database: str, data: st.DataObject) -> None:
+    opened = harness(
+        build, module_database, MIGRATIONS, name="tier", now=T0 + 500 * DAY, reference=[published(program())]
+    )
     tell(Shop, opened, data, "members")
