@@ -13,6 +13,7 @@ from points_accrual.domain.commands import Redeem
 from points_accrual.domain.spending import redeem
 from tests.unit.points_accrual.samples import (
     ANN,
+    BOB,
     DAY,
     T0,
     Ledger,
@@ -96,9 +97,36 @@ def test_what_is_not_reached_any_more_is_taken_back_and_can_be_reached_again() -
     assert book.send(bought(3)).buckets() == (0, 50, 0)
     completed = [event for event in book.events() if isinstance(event, ChallengeCompletedV1)]
     assert [(event.number, event.generation) for event in completed] == [(1, 1), (1, 2)]
-    progress = [event for event in book.events() if isinstance(event, ChallengeProgressedV1)]
-    assert [(event.progress, event.target, event.completed) for event in progress] == [
+    assert [(event.progress, event.target, event.completed) for event in told(book)] == [
         (1, 2, 0), (2, None, 1), (1, 2, 0), (2, None, 1),
+    ]  # fmt: skip
+
+
+def told(book: Ledger) -> list[ChallengeProgressedV1]:
+    return [event for event in book.events() if isinstance(event, ChallengeProgressedV1)]
+
+
+def test_where_nothing_counts_any_more_the_way_starts_anew_by_the_version_that_counted() -> None:
+    """Whichever version is in force, or is published later for the same time."""
+    challenge = {"id": "monthly", "counts": "orders", "period": "month", "at": [2, 5], "points": 10}
+    book = ledger(challenge)
+    later = program(
+        QUIET, version=2, effective_from=T0 + 3 * DAY, pending_days=0, rest={"challenges": [challenge | {"at": [4]}]}
+    )
+    book.send(bought(1), published(later), gone(1))
+    first, last = told(book)
+    assert (last.progress, last.target, last.completed) == (0, 2, 0)
+    assert (last.window, last.program_version) == (first.window, 1)
+    assert (first.progress, first.window) == (1, T0.strftime("%Y-%m"))
+
+
+def test_a_merge_tells_how_far_both_are_together() -> None:
+    book = ledger({"id": "gift", "counts": "orders", "at": [4], "points": 10}).send(enrolled(T0, member_id=BOB))
+    book.send(bought(1), bought(2, member_id=BOB), bought(3, member_id=BOB))
+    merged = enrolled(T0, member_id=BOB, version=2, recorded=T0 + 5 * DAY).model_copy(update={"merged_into": ANN})
+    book.send(merged)
+    assert [(event.member_id, event.progress, event.target) for event in told(book)] == [
+        (ANN, 1, 4), (BOB, 1, 4), (BOB, 2, 4), (ANN, 3, 4),
     ]  # fmt: skip
 
 

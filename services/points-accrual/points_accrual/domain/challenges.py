@@ -84,7 +84,8 @@ class _Walk:
                 self.recent.clear()
                 self.count = 0
                 break
-        self.tally.progress, self.tally.target = self.count, self._target(challenge)
+        self.tally.progress = self.count
+        self.tally.target = _target(challenge, self.count, len(self.tally.reaches))
 
     def _add(self, value: int, things: tuple[str, ...]) -> None:
         self.things.update(things)
@@ -138,12 +139,14 @@ class _Walk:
             seed, challenge.id, self.member_id, block, challenge.surprise_in
         )
 
-    def _target(self, challenge: Challenge) -> int | None:
-        if challenge.times is not None and len(self.tally.reaches) >= challenge.times:
-            return None
-        if challenge.every is not None:
-            return (self.count // challenge.every + 1) * challenge.every
-        return min((goal for goal in challenge.at if goal > self.count), default=None)
+
+def _target(challenge: Challenge, count: int, reached: int) -> int | None:
+    """What is to be reached next."""
+    if challenge.times is not None and reached >= challenge.times:
+        return None
+    if challenge.every is not None:
+        return (count // challenge.every + 1) * challenge.every
+    return min((goal for goal in challenge.at if goal > count), default=None)
 
 
 def surprise(seed: bytes, challenge_id: str, member_id: UUID, block: int, size: int) -> int:
@@ -167,3 +170,8 @@ def tally(
         if goal is not None:
             walk.take(item, goal.challenge, book)
     return walk.tally
+
+
+def emptied(before: Tally, challenge: Challenge) -> Tally:
+    """What the member sees of it where nothing counts any more: the way anew, by the version that counted last."""
+    return Tally(window=before.window, target=_target(challenge, 0, 0), program_version=before.program_version)

@@ -112,6 +112,8 @@ def _take_state(account: Account, taken: dict[str, Any]) -> None:
 
 def receive(world: World, account: Account, loser_id: UUID, decision: Decision, trace: Trace) -> None:
     """Take over everything of another account, count challenges over all, and tell it."""
+    for name in _challenges(world, account):
+        count_challenge(world, account.member_id, name)  # as it was before
     _receive_all(world, account, loser_id, decision)
     events = reassess(world, account, decision, None, _challenges(world, account))
     _tell(world, account, decision, "in", loser_id, trace)
@@ -169,11 +171,7 @@ def _take_claims(world: World, account: Account, loser_id: UUID, taken: dict[str
 
 
 def _challenges(world: World, account: Account) -> set[str]:
-    found = {name for item in world.counted.get(account.member_id, {}).values() for name in item.counts}
-    for name in found:
-        world.tallies.pop((account.member_id, name), None)
-        count_challenge(world, account.member_id, name)
-    return found
+    return {name for item in world.counted.get(account.member_id, {}).values() for name in item.counts}
 
 
 def _tell(world: World, account: Account, decision: Decision, direction: str, other: UUID, trace: Trace) -> None:

@@ -10,7 +10,7 @@ from contracts.points import Cause
 
 from .account import Account, Decision
 from .announcing import announce_claim
-from .challenges import Reach, Tally, tally
+from .challenges import Reach, Tally, emptied, tally
 from .claims import Claim
 from .giving import give, take_back
 from .judging import judge_given
@@ -52,7 +52,7 @@ def reassess(
             reach = after.reaches[place] if place < len(after.reaches) else None
             events += _settle(world, account, decision, by, challenge_id, place + 1, claim, reach)
         if before.state() != after.state():
-            events += _progress(world, account, decision, challenge_id, after)
+            events += _progress(world, account, decision, challenge_id, before, after)
     return events
 
 
@@ -163,17 +163,15 @@ def _completed(world: World, account: Account, decision: Decision, claim: Claim,
 
 
 def _progress(
-    world: World, account: Account, decision: Decision, challenge_id: str, counted: Tally
+    world: World, account: Account, decision: Decision, challenge_id: str, before: Tally, counted: Tally
 ) -> list[Announcement]:
-    """How far the member is now; by the program in force when nothing counts any more."""
-    version = counted.program_version
-    if not version:
-        program = world.in_force(account.program_id, decision.effective_at)
-        version = program.version if program else 0
-    if not version or challenge_id not in world.book(account.program_id, version).goals:
+    """How far the member is now."""
+    version = counted.program_version or before.program_version
+    challenge = world.book(account.program_id, version).goals[challenge_id].challenge
+    if not challenge.visible:
         return []
-    if not world.book(account.program_id, version).goals[challenge_id].challenge.visible:
-        return []
+    if not counted.program_version:
+        counted = emptied(before, challenge)
     event = ChallengeProgressedV1.model_construct(
         **_values(world, account, decision, challenge_id, version), window=counted.window, progress=counted.progress,
         target=counted.target, completed=len(counted.reaches),
