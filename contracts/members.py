@@ -39,6 +39,15 @@ class MemberChangedV1(Event):
     recorded_at: Instant
 
 
+class IdentityEmail(Model):
+    """An address that leads to a member: the shop has verified it, or a guest ordered by it."""
+
+    email: Annotated[str, Field(max_length=320)]
+    """Trimmed and in lower case."""
+    since: Instant
+    """Of several members who have it, it leads to the one who has it since the latest time."""
+
+
 class ContactChangedV1(Event):
     """How to reach a member. The only clear personal data that Laurel puts on Kafka; read by notification alone."""
 
@@ -49,4 +58,6 @@ class ContactChangedV1(Event):
     email: Annotated[str, Field(max_length=320)] | None = None
     first_name: str | None = Field(default=None, max_length=255)
     last_name: str | None = Field(default=None, max_length=255)
+    identity_emails: tuple[IdentityEmail, ...] = ()
+    """All addresses that ever led to the member."""
     recorded_at: Instant

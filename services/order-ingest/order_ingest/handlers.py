@@ -61,8 +61,6 @@ def _take_order(world: World, fact: Fact) -> None:
     fields = {name: getattr(report, name) for name in OrderFacts.model_fields}
     snapshot = Snapshot(**fields, version=report.version, fingerprints=order_fingerprints(world.salt, report))
     order.become(join(order.state, of_snapshot(snapshot)), fact)
-    if order.state.adopted and _is_former_guest(world, fact, order.member_id):
-        return
     member_id = _see(world, fact, report.placed_at, report.updated_at, moments_of(report), order.member_id)
     if order.member_id is None:
         order.member_id = member_id
@@ -137,14 +135,10 @@ def _see(
     report, person = fact.report, fact.person
     assert person is not None
     assert not isinstance(report, Nameless)
-    if not person.keys and person.customer_id is None:
-        member_id = order_member_id or uuid4()
-    else:
-        nameless = order_member_id is not None and _is_nameless(world.members[order_member_id])
-        member_id = _identify(world, person, order_member_id if order_member_id and nameless else uuid4())
+    member_id, claimed = _identify(world, fact, person, told_at, order_member_id)
     member = world.members.setdefault(member_id, MemberRow(member_id, fact.program_id))
     sighting = Sighting(
-        seen_at=seen_at, told_at=told_at, source=report.source, customer=report.customer,
+        seen_at=seen_at, told_at=told_at, source=report.source, customer=report.customer, claimed=claimed,
         attributes=attributes or {}, moments=moments if order_member_id in (None, member_id) else (),
     )  # fmt: skip
     state = enrol(observe(member.state, sighting), world.programs, fact.program_id)
@@ -152,26 +146,28 @@ def _see(
     return member_id
 
 
-def _is_former_guest(world: World, fact: Fact, member_id: UUID | None) -> bool:
-    """Whether a fact names, as a guest, who its order was published with, while nothing leads to them by that address.
-
-    After a restore what led there, such as an account's order, may come again later than this. Until then a guest of
-    that address would be somebody new, and keep it.
-    """
-    person = fact.person
-    assert person is not None
-    if member_id is None or person.customer_id is not None or person.email is None or person.email_key in world.owners:
-        return False
-    return world.address_of(member_id) == person.email
-
-
-def _identify(world: World, person: Person, fresh: UUID) -> UUID:
-    found = resolve(person, world.owners, world.sources_of, world.address_of, fresh)
+def _identify(
+    world: World, fact: Fact, person: Person, told_at: datetime, order_member_id: UUID | None
+) -> tuple[UUID, dict[str, datetime]]:
+    """Who it was; and an address that leads to them from now on, with since when."""
+    known = world.members[order_member_id] if order_member_id else None
+    if known is not None and (person.is_nobody or _is_guest(known, person)):
+        return known.member_id, {}
+    fresh = known.member_id if known is not None and _is_nameless(known) else uuid4()
+    found = resolve(person, told_at, world.owners, world.sources_of, world.address_of, fresh)
     if found.clash:
         log.warning("two members share a verified address and stay two", member_id=str(found.member_id))
+    claimed = {key.value: world.claimed_at(key, fact.recorded_at) for key in found.claims if key.kind == "email"}
     for key in found.claims:
         world.owners[key] = world.claims[key] = found.member_id
-    return found.member_id
+    return found.member_id, claimed
+
+
+def _is_guest(known: MemberRow, person: Person) -> bool:
+    """Whether a guest's order is told again of who it was published with, to whom that address led: also when it leads
+    to somebody else by now.
+    """
+    return person.customer_id is None and known.state is not None and person.email in known.state.addresses
 
 
 def _is_nameless(member: MemberRow) -> bool:

@@ -1,9 +1,11 @@
 """After a restore: orders, people and activities are taken over from the topics. Sent again when Kafka lost them."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 from contracts.activities import ActivityFacts, ActivityRecordedV1
+from contracts.base import EARLIEST
 from contracts.ids import derived_id
 from contracts.members import ContactChangedV1, MemberChangedV1
 from contracts.orders import OrderChangedV1, OrderFacts
@@ -22,7 +24,7 @@ PersonEvent = MemberChangedV1 | ContactChangedV1
 async def adopt(tx: Transaction, batch: list[Message]) -> None:
     """Take over what was published and is not known any more; revisions go on above it.
 
-    Raw deliveries are on no topic. Which unverified address leads to whom is not said there either: a guest's does.
+    Raw deliveries are on no topic.
     """
     orders = [message.data for message in batch if isinstance(message.data, OrderChangedV1)]
     people = [message.data for message in batch if isinstance(message.data, PersonEvent)]
@@ -61,24 +63,25 @@ def _adopt_people(known: store.Known, events: Sequence[PersonEvent]) -> tuple[li
         elif isinstance(event, ContactChangedV1) and row.state is not None and event.version > row.contact_version:
             row.state = recalled(row.state, event)
             row.contact_version, changed[row.member_id] = event.version, row
-    claims = {
-        key: event.member_id
-        for event in events
-        for key in _keys(event)
-        if key not in known.owners and _leads(known.members[event.member_id], key)
-    }
+    claims: dict[IdentityKey, UUID] = {}
+    for event in events:
+        for key in _keys(event):
+            holder = claims.get(key, known.owners.get(key))
+            if holder is None or _since(known, key, event.member_id) > _since(known, key, holder):
+                claims[key] = event.member_id
     return [changed[member_id] for member_id in sorted(changed)], claims
 
 
 def _keys(event: PersonEvent) -> list[IdentityKey]:
     if isinstance(event, ContactChangedV1):
-        return [IdentityKey(event.program_id, "email", "", event.email.strip().lower())] if event.email else []
+        return [IdentityKey(event.program_id, "email", "", item.email) for item in event.identity_emails]
     return [IdentityKey(event.program_id, "customer", ref.source, ref.customer_id) for ref in event.customers]
 
 
-def _leads(row: MemberRow, key: IdentityKey) -> bool:
-    """A guest is known by the address alone; whether a shop had verified that of an account, no topic says."""
-    return key.kind == "customer" or (row.state is not None and not row.state.customers)
+def _since(known: store.Known, key: IdentityKey, member_id: UUID) -> datetime:
+    """Since when an address leads to a member. A customer id goes on leading to whom it led first."""
+    row = known.members.get(member_id)
+    return row.state.addresses.get(key.value, EARLIEST) if row and row.state and key.kind == "email" else EARLIEST
 
 
 async def republish_people(salt: bytes, tx: Transaction, after: str | None, limit: int) -> tuple[str | None, int]:

@@ -1,9 +1,12 @@
 """What was published is taken over after a restore, and sent again when Kafka lost it."""
 
+import itertools
+
 import pytest
 
 from contracts.activities import ActivityRecordedV1
 from contracts.base import Event
+from contracts.members import ContactChangedV1, MemberChangedV1
 from contracts.orders import OrderChangedV1
 from shared.service import Republish
 
@@ -70,8 +73,8 @@ async def test_all_is_sent_again_whatever_it_is_called(edge: Edge) -> None:
     assert len(outbox) == 2 * len(names)
 
 
-async def test_who_ordered_as_a_guest_is_nobody_new_when_that_comes_again_first(edge: Edge) -> None:
-    """No topic says that the shop had verified the account's address."""
+async def test_a_guest_by_the_verified_address_of_an_account_is_nobody_new_after_a_restore(edge: Edge) -> None:
+    """Neither when the order comes again before the account's own, nor with a new one."""
     account, guest = order(), order(order_id="A/2", customer={"email": "ada@example.com"})
     await post(edge, "orders", account)
     await post(edge, "orders", guest)
@@ -85,4 +88,29 @@ async def test_who_ordered_as_a_guest_is_nobody_new_when_that_comes_again_first(
         await post(edge, "orders", told)
         await edge.read()
     assert await edge.harness.outbox() == []
+    await post(edge, "orders", order(order_id="A/3", customer={"email": "Ada@example.com "}))
+    await edge.read()
+    [new] = await edge.published(OrderChangedV1)
     assert await edge.fetch(identities) == before
+    assert {row["member_id"] for row in before} == {new.member_id}
+
+
+async def test_an_address_leads_to_who_has_it_since_later_in_whichever_order_that_is_read(edge: Edge) -> None:
+    moved = {"customer_id": "c-1", "email": "ada@example.org", "email_verified": True}
+    other = {"customer_id": "c-2", "email": "ada@example.com", "email_verified": True}
+    await post(edge, "orders", order())
+    await post(edge, "orders", order(order_id="A/2", customer=moved, updated_at="2026-11-23T10:00:00Z"))
+    await post(edge, "orders", order(order_id="A/3", customer=other, updated_at="2026-11-24T10:00:00Z"))
+    await edge.read()
+    published = [event for _, event in await edge.harness.outbox()]
+    identities = "SELECT kind, value, member_id FROM identities WHERE member_id IS NOT NULL ORDER BY 1, 2"
+    before = await edge.fetch(identities)
+    assert len({row["member_id"] for row in before}) == 2
+    members = [event for event in published if isinstance(event, MemberChangedV1)]
+    contacts = [event for event in published if isinstance(event, ContactChangedV1)]
+    for told in itertools.permutations(contacts):
+        await edge.fetch("TRUNCATE orders, members, identities")
+        await adopt(edge, *members)
+        for event in told:
+            await adopt(edge, event)
+        assert await edge.fetch(identities) == before

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from contracts.commerce import Customer, OrderReport
 from contracts.program import Program, ProgramBook, ProgramPublishedV1
 from order_ingest.domain.fingerprints import email_fingerprint, order_fingerprints
-from order_ingest.domain.identity import IdentityKey, Person, Resolution, resolve
+from order_ingest.domain.identity import Address, IdentityKey, Person, Resolution, resolve
 from order_ingest.domain.masking import masked
 from order_ingest.domain.members import (
     WAITING_MAX,
@@ -65,10 +65,10 @@ EMAIL = IdentityKey("aurora", "email", "", "ada@example.com")
 def test_who_it_is(
     who: Person, owners: dict[IdentityKey, UUID], shops: dict[UUID, set[str]], expected: Resolution
 ) -> None:
-    def address_of(_: UUID) -> str:
-        return "ada@example.com"
+    def address_of(_: UUID) -> Address:
+        return "ada@example.com", AT
 
-    assert resolve(who, owners, lambda member: frozenset(shops.get(member, ())), address_of, NEW) == expected
+    assert resolve(who, AT, owners, lambda member: frozenset(shops.get(member, ())), address_of, NEW) == expected
 
 
 @pytest.mark.parametrize(
@@ -85,10 +85,23 @@ def test_who_it_is(
 def test_who_has_moved_gives_the_address_up_to_who_has_it_verified(
     who: Person, owners: dict[IdentityKey, UUID], shops: set[str], expected: Resolution
 ) -> None:
-    assert resolve(who, owners, lambda _: frozenset(shops), lambda _: "new@example.com", NEW) == expected
+    moved = ("new@example.com", AT - timedelta(hours=1))
+    assert resolve(who, AT, owners, lambda _: frozenset(shops), lambda _: moved, NEW) == expected
     if expected.claims and EMAIL in expected.claims:
-        unmoved = resolve(who, owners, lambda _: frozenset(shops), lambda _: None, NEW)
+        unmoved = resolve(who, AT, owners, lambda _: frozenset(shops), lambda _: None, NEW)
         assert EMAIL not in unmoved.claims, "whose address is not known has not moved"
+
+
+def test_what_is_told_late_takes_no_address_back_that_was_left_since() -> None:
+    """Not by who has moved on, too; and not by who had it verified when the other was still there."""
+    before, after, owners = AT - timedelta(hours=1), AT + timedelta(hours=1), {CUSTOMER: B, EMAIL: A}
+
+    def told(at_a: datetime, at_b: datetime) -> Resolution:
+        moved = {A: ("new@example.com", at_a), B: ("newer@example.com", at_b)}
+        return resolve(person(), AT, owners, lambda _: frozenset({"shop"}), moved.get, NEW)
+
+    assert told(before, before) == Resolution(B, (EMAIL,))
+    assert told(before, after) == told(after, before) == told(AT, before) == Resolution(B, clash=True)
 
 
 def sighting(hours: int = 0, moments: tuple[Moment, ...] = (), **customer: Any) -> Sighting:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
@@ -47,9 +48,18 @@ class Person:
         return IdentityKey(self.program_id, "email", "", self.email)
 
     @property
+    def is_nobody(self) -> bool:
+        """Whether nothing was said of who it was."""
+        return self.customer_id is None and self.email is None
+
+    @property
     def keys(self) -> tuple[IdentityKey, ...]:
         """All that may lead to the member; to be locked before anything is decided."""
         return tuple(key for key in (self.customer_key, self.email_key) if key is not None)
+
+
+Address = tuple[str, datetime]
+"""Where somebody is, in lower case, and when that was told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,26 +73,29 @@ class Resolution:
 
 def resolve(
     person: Person,
+    told_at: datetime,
     owners: Mapping[IdentityKey, UUID],
     sources_of: Callable[[UUID], frozenset[str]],
-    address_of: Callable[[UUID], str | None],
+    address_of: Callable[[UUID], Address | None],
     fresh: UUID,
 ) -> Resolution:
-    """Which member a person is.
+    """Which member a person is, as a fact names them that was told at a time.
 
     `owners` holds what the person's keys lead to so far; `sources_of` says where a member has a customer id already,
-    `address_of` at which address they are now; `fresh` is the id of the new member, should there be one. An address
-    leads to a member when the shop verified it or when a guest ordered by it; an account with an unverified address is
-    a person of its own, since anybody can type an address. Who moved to another address gives the former one up to the
-    account of the same shop that has it verified now. Two members found to be one stay two: uniting them is
-    another step.
+    `address_of` at which address they are now, and when that was told; `fresh` is the id of the new member, should
+    there be one. An address leads to a member when the shop verified it or when a guest ordered by it; an account with
+    an unverified address is a person of its own, since anybody can type an address. Who moved to another address gives
+    the former one up to the account of the same shop that has it verified after that, unless that account is known to
+    have moved on since. Two members found to be one stay two: uniting them is another step.
     """
     customer, email = person.customer_key, person.email_key
     known = owners.get(customer) if customer else None
     holder = owners.get(email) if email else None
     if holder is not None and holder != known and customer and person.source in sources_of(holder):
-        moved = address_of(holder) not in (None, person.email)
-        holder = None if moved else holder
+        left, now = address_of(holder), address_of(known) if known else None
+        has_left = left is not None and left[0] != person.email and left[1] < told_at
+        has_moved_on = now is not None and now[0] != person.email and now[1] > told_at
+        holder = None if has_left and not has_moved_on else holder
     if known is not None:
         claims: tuple[IdentityKey, ...] = (email,) if email is not None and holder is None else ()
         return Resolution(known, claims, clash=holder not in (None, known))

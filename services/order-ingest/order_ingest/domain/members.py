@@ -1,6 +1,7 @@
 """What is known of a person, whoever tells it in whatever order, and when that made them a member."""
 
 import json
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Literal, get_args
 from uuid import UUID
@@ -9,7 +10,7 @@ from pydantic import Field
 
 from contracts.base import Instant, Model
 from contracts.commerce import Customer, OrderReport
-from contracts.members import ContactChangedV1, CustomerRef, MemberChangedV1
+from contracts.members import ContactChangedV1, CustomerRef, IdentityEmail, MemberChangedV1
 from contracts.program import Program, ProgramBook
 
 from .facts import earliest
@@ -58,6 +59,8 @@ class Sighting(Model):
     customer: Customer
     attributes: dict[str, str] = Field(default={})
     moments: tuple[Moment, ...] = ()
+    claimed: dict[str, Instant] = Field(default={})
+    """Addresses that lead to them from now on, since when."""
 
 
 class MemberState(Model):
@@ -66,6 +69,8 @@ class MemberState(Model):
     seen_at: Instant
     enrolled_at: Instant | None = None
     customers: tuple[CustomerRef, ...] = ()
+    addresses: dict[str, Instant] = Field(default={})
+    """All that ever led to them, since when. An address leads to who has it since the latest time."""
     told: dict[Told, Statement] = Field(default={})
     waiting: Annotated[tuple[Moment, ...], Field(max_length=1000)] = ()
     """Moments to be judged when their program is known."""
@@ -98,9 +103,15 @@ def observe(state: MemberState | None, sighting: Sighting) -> MemberState:
         seen_at=min(before.seen_at, sighting.seen_at),
         enrolled_at=before.enrolled_at,
         customers=tuple(CustomerRef(source=source, customer_id=value) for source, value in sorted(customers)),
+        addresses=_joined(before.addresses, sighting.claimed),
         told={field: told[field] for field in sorted(told)},
         waiting=_waiting(*before.waiting, *sighting.moments),
     )
+
+
+def _joined(one: Mapping[str, datetime], other: Mapping[str, datetime]) -> dict[str, datetime]:
+    """Each address since the latest time."""
+    return {key: max(item[key] for item in (one, other) if key in item) for key in sorted({*one, *other})}
 
 
 def _waiting(*moments: Moment) -> tuple[Moment, ...]:
@@ -131,7 +142,8 @@ def recalled(state: MemberState | None, event: MemberChangedV1 | ContactChangedV
             told[field] = Statement(value=value, at=at, named=bool(customers))
     found = {"told": {field: told[field] for field in sorted(told)}}
     if isinstance(event, ContactChangedV1):
-        return before.model_copy(update=found)
+        addresses = {item.email: item.since for item in event.identity_emails}
+        return before.model_copy(update=found | {"addresses": _joined(before.addresses, addresses)})
     known = {
         "seen_at": event.seen_at if state is None else min(before.seen_at, event.seen_at),
         "enrolled_at": earliest(before.enrolled_at, event.enrolled_at),
@@ -224,7 +236,8 @@ def contact_event(
             "program_id": program_id,
             "member_id": member_id,
             "version": version,
-            **{field: told.get(field) for field in ("email", "first_name", "last_name")},
+            **{field: told.get(field) for field in _OF_CONTACTS},
+            "identity_emails": [IdentityEmail(email=email, since=since) for email, since in state.addresses.items()],
             "recorded_at": recorded_at,
         }
     )

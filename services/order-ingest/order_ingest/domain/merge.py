@@ -81,8 +81,6 @@ class OrderState(Model):
     disputes: tuple[SeenDispute, ...] = ()
     loose_disputes: tuple[LooseDispute, ...] = ()
     """Disputes told alone."""
-    adopted: bool = False
-    """It was taken over from the topic after a restore."""
 
 
 EMPTY = OrderState()
@@ -97,8 +95,7 @@ def of_published(order: Snapshot, revision: int) -> OrderState:
     """The state of an order that was published at this revision: it counts before the facts that it was made of, and
     before earlier revisions, also where these tie in all that facts are compared by.
     """
-    state = _of(order, READING, f"~{revision:019}")  # Greater than all digests, which are hexadecimal.
-    return state.model_copy(update={"adopted": True})
+    return _of(order, READING, f"~{revision:019}")  # Greater than all digests, which are hexadecimal.
 
 
 def _of(snapshot: Snapshot, reading: int, last: str) -> OrderState:
@@ -149,7 +146,6 @@ def join(one: OrderState, other: OrderState) -> OrderState:
         loose=_sorted_loose((*one.loose, *other.loose)),
         disputes=_sorted_disputes((*one.disputes, *other.disputes)),
         loose_disputes=_sorted_loose_disputes((*one.loose_disputes, *other.loose_disputes)),
-        adopted=one.adopted or other.adopted,
     )
 
 

@@ -35,11 +35,12 @@ class Known(NamedTuple):
 async def lock_known(
     tx: Transaction, orders: Iterable[SourceKey], members: Iterable[UUID], keys: Iterable[IdentityKey]
 ) -> Known:
-    """These rows as they are, locked in the order that is kept everywhere; orders and identities are made if new."""
+    """These rows as they are, with the members that identities lead to, locked in the order that is kept everywhere;
+    orders and identities are made if new.
+    """
     owners = await lock_identities(tx.connection, sorted(set(keys)))
-    return Known(
-        await lock_orders(tx.connection, sorted(set(orders))), await lock_members(tx, sorted(set(members))), owners
-    )
+    rows = await lock_orders(tx.connection, sorted(set(orders)))
+    return Known(rows, await lock_members(tx, sorted({*members, *owners.values()})), owners)
 
 
 async def save_adopted(

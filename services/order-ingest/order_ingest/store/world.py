@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from contracts.activities import ActivityFacts, ActivityRecordedV1
@@ -11,13 +11,14 @@ from contracts.program import ProgramBook
 from shared.transaction import Cause
 
 from ..domain.facts import DisputeReport, RefundReport, RevocationReport
-from ..domain.identity import IdentityKey, Person
+from ..domain.identity import Address, IdentityKey, Person
 from ..domain.members import MemberState
 from ..domain.merge import EMPTY, OrderState
 
 Nameless = RefundReport | DisputeReport | RevocationReport
 """Told apart from the order or activity that says whose they are."""
 Report = OrderReport | MemberReport | ActivityReport | Nameless
+TICK = timedelta(microseconds=1)
 SourceKey = tuple[str, str, str]
 """Program, source, and the source's own id."""
 
@@ -147,8 +148,14 @@ class World:
         state = self.members[member_id].state
         return frozenset(ref.source for ref in state.customers) if state else frozenset()
 
-    def address_of(self, member_id: UUID) -> str | None:
+    def address_of(self, member_id: UUID) -> Address | None:
         """The e-mail address they told, as identities have it."""
         state = self.members[member_id].state
         told = state.told.get("email") if state else None
-        return str(told.value).strip().lower() if told else None
+        return (str(told.value).strip().lower(), told.at) if told else None
+
+    def claimed_at(self, key: IdentityKey, at: datetime) -> datetime:
+        """Since when an address leads to who claims it now: later than it led to whoever had it."""
+        holder = self.owners.get(key)
+        state = self.members[holder].state if holder else None
+        return max(at, state.addresses.get(key.value, at) + TICK) if state else at
