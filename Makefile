@@ -46,7 +46,7 @@ test-compose: $(READY) ## Try the Compose stack on a Docker engine
 bench: $(READY) ## Measure every figure of docs/performance.md, for an hour (ARGS=--quick: a try)
 	@python -m tests.bench $(ARGS)
 
-chaos: $(READY) ## Break everything for most of an hour, and check that nothing is lost (SIM=…, REAL=…: their arguments)
+chaos: $(READY) ## Break everything for an hour and a half, and check that nothing is lost (SIM=…, REAL=…: their arguments)
 	@python -m tests.chaos.sim $(SIM)
 	@python -m tests.chaos.real $(REAL)
 

@@ -42,8 +42,8 @@ class MemberChangedV1(Event):
 class IdentityEmail(Model):
     """An address that leads to a member: the shop has verified it, or a guest ordered by it."""
 
-    email: Annotated[str, Field(max_length=320)]
-    """Trimmed and in lower case."""
+    email: Annotated[str, Field(max_length=640)]
+    """Trimmed and in lower case, which may have more letters."""
     since: Instant
     """Of several members who have it, it leads to the one who has it since the latest time."""
 
@@ -58,6 +58,6 @@ class ContactChangedV1(Event):
     email: Annotated[str, Field(max_length=320)] | None = None
     first_name: str | None = Field(default=None, max_length=255)
     last_name: str | None = Field(default=None, max_length=255)
-    identity_emails: tuple[IdentityEmail, ...] = ()
-    """All addresses that ever led to the member."""
+    identity_emails: Annotated[tuple[IdentityEmail, ...], Field(max_length=100)] = ()
+    """The addresses that ever led to the member; of very many, those since the latest times."""
     recorded_at: Instant

@@ -16,7 +16,7 @@ from . import store
 from .domain.activity import content_of
 from .domain.facts import DisputeReport, RefundReport, RevocationReport, Snapshot
 from .domain.fingerprints import order_fingerprints
-from .domain.identity import Person, resolve
+from .domain.identity import Person, claimed_since, resolve
 from .domain.members import Moment, Sighting, enrol, moments_of, observe
 from .domain.merge import join, of_dispute, of_refund, of_snapshot
 from .store import Fact, MemberRow, Nameless, Report, World
@@ -150,24 +150,27 @@ def _identify(
     world: World, fact: Fact, person: Person, told_at: datetime, order_member_id: UUID | None
 ) -> tuple[UUID, dict[str, datetime]]:
     """Who it was; and an address that leads to them from now on, with since when."""
-    known = world.members[order_member_id] if order_member_id else None
-    if known is not None and (person.is_nobody or _is_guest(known, person)):
+    known = world.members.get(order_member_id) if order_member_id else None
+    if known is not None and (person.is_nobody or _is_same_guest(known, person)):
         return known.member_id, {}
     fresh = known.member_id if known is not None and _is_nameless(known) else uuid4()
     found = resolve(person, told_at, world.owners, world.sources_of, world.address_of, fresh)
     if found.clash:
         log.warning("two members share a verified address and stay two", member_id=str(found.member_id))
-    claimed = {key.value: world.claimed_at(key, fact.recorded_at) for key in found.claims if key.kind == "email"}
+    email = person.email_key
+    since = world.leads_since(email) if email else None
     for key in found.claims:
         world.owners[key] = world.claims[key] = found.member_id
-    return found.member_id, claimed
+    if email is None or world.owners.get(email) != found.member_id or (since and email not in found.claims):
+        return found.member_id, {}
+    return found.member_id, {email.value: claimed_since(fact.recorded_at, since)}
 
 
-def _is_guest(known: MemberRow, person: Person) -> bool:
+def _is_same_guest(known: MemberRow, person: Person) -> bool:
     """Whether a guest's order is told again of who it was published with, to whom that address led: also when it leads
     to somebody else by now.
     """
-    return person.customer_id is None and known.state is not None and person.email in known.state.addresses
+    return person.customer_id is None and known.state is not None and person.email in known.state.identity_emails
 
 
 def _is_nameless(member: MemberRow) -> bool:

@@ -65,7 +65,8 @@ def _adopt_people(known: store.Known, events: Sequence[PersonEvent]) -> tuple[li
             row.contact_version, changed[row.member_id] = event.version, row
     claims: dict[IdentityKey, UUID] = {}
     for event in events:
-        for key in _keys(event):
+        # Of whom nothing but a contact is known there is no row that an address could lead to.
+        for key in _keys(event) if known.members[event.member_id].state is not None else ():
             holder = claims.get(key, known.owners.get(key))
             if holder is None or _since(known, key, event.member_id) > _since(known, key, holder):
                 claims[key] = event.member_id
@@ -81,7 +82,7 @@ def _keys(event: PersonEvent) -> list[IdentityKey]:
 def _since(known: store.Known, key: IdentityKey, member_id: UUID) -> datetime:
     """Since when an address leads to a member. A customer id goes on leading to whom it led first."""
     row = known.members.get(member_id)
-    return row.state.addresses.get(key.value, EARLIEST) if row and row.state and key.kind == "email" else EARLIEST
+    return row.state.identity_emails.get(key.value, EARLIEST) if row and row.state and key.kind == "email" else EARLIEST
 
 
 async def republish_people(salt: bytes, tx: Transaction, after: str | None, limit: int) -> tuple[str | None, int]:

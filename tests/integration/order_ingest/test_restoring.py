@@ -114,3 +114,30 @@ async def test_an_address_leads_to_who_has_it_since_later_in_whichever_order_tha
         for event in told:
             await adopt(edge, event)
         assert await edge.fetch(identities) == before
+
+
+async def test_an_address_leads_to_nobody_of_whom_only_the_contact_is_known(edge: Edge) -> None:
+    """The record of the member was lost: who comes next by that address is somebody new, and gets it."""
+    await post(edge, "orders", order())
+    await edge.read()
+    [contact] = await edge.published(ContactChangedV1)
+    await edge.fetch("TRUNCATE orders, members, identities")
+    await adopt(edge, contact)
+    assert await edge.fetch("SELECT * FROM identities WHERE member_id IS NOT NULL") == []
+    await post(edge, "orders", order())
+    await edge.read()
+    [event] = await edge.published(OrderChangedV1)
+    assert event.member_id != contact.member_id
+
+
+async def test_what_an_earlier_version_did_not_keep_is_told_when_they_are_seen_next(edge: Edge) -> None:
+    await post(edge, "orders", order())
+    await edge.read()
+    [before] = await edge.published(ContactChangedV1)
+    older = "convert_to((convert_from(state, 'UTF8')::jsonb - 'identity_emails')::text, 'UTF8')"
+    await edge.fetch(f"UPDATE members SET state = {older}")
+    for number in (2, 3):
+        await post(edge, "orders", order(order_id=f"A/{number}"))
+        await edge.read()
+    [after] = await edge.published(ContactChangedV1)
+    assert (after.version, after.identity_emails) == (2, before.identity_emails)

@@ -16,6 +16,7 @@ from order_ingest.domain.fingerprints import email_fingerprint, order_fingerprin
 from order_ingest.domain.identity import Address, IdentityKey, Person, Resolution, resolve
 from order_ingest.domain.masking import masked
 from order_ingest.domain.members import (
+    IDENTITY_EMAILS_MAX,
     WAITING_MAX,
     MemberState,
     Moment,
@@ -315,3 +316,16 @@ def test_a_delivery_can_be_looked_at_without_personal_data() -> None:
     for useful in ('"status": "lost"', '"finalized_on": "2024-06-01"', '"amount": "100.00"', '"type": "chargeback"'):
         assert useful in shown
     assert "ada@x.io" not in masked(b"ada@x.io is not JSON")
+
+
+def test_of_very_many_addresses_the_latest_are_kept() -> None:
+    state = None
+    for number in range(IDENTITY_EMAILS_MAX + 5):
+        claimed = {f"{number:03}@example.com": AT + timedelta(hours=number)}
+        state = observe(state, sighting(number, customer_id="1").model_copy(update={"claimed": claimed}))
+    assert state is not None
+    event = contact_event(state, program_id="aurora", member_id=A, version=1, recorded_at=AT)
+    assert [item.email for item in event.identity_emails] == [
+        f"{number:03}@example.com" for number in range(5, IDENTITY_EMAILS_MAX + 5)
+    ]
+    assert recalled(None, event).identity_emails == state.identity_emails

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
@@ -60,6 +60,14 @@ class Person:
 
 Address = tuple[str, datetime]
 """Where somebody is, in lower case, and when that was told."""
+
+
+TICK = timedelta(microseconds=1)
+
+
+def claimed_since(now: datetime, led_elsewhere_since: datetime | None) -> datetime:
+    """Since when an address leads to who claims it now: later than it led to anybody else."""
+    return now if led_elsewhere_since is None else max(now, led_elsewhere_since + TICK)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ Kind = Literal["account", "first_order", "opt_in"]
 _KINDS: tuple[Kind, ...] = get_args(Kind)
 WAITING_MAX = 300
 """Moments of one kind that are kept of a member while the program is not known."""
+IDENTITY_EMAILS_MAX = 100
+"""Addresses of one member that are told; what leads to them by others is not forgotten here."""
 PROMPT_MAX = timedelta(days=1)
 """A snapshot says who has an account when it is told. So soon after the order that was so when it was placed; an old
 order that is touched would else date today's account back, and a year of points with it."""
@@ -69,8 +71,8 @@ class MemberState(Model):
     seen_at: Instant
     enrolled_at: Instant | None = None
     customers: tuple[CustomerRef, ...] = ()
-    addresses: dict[str, Instant] = Field(default={})
-    """All that ever led to them, since when. An address leads to who has it since the latest time."""
+    identity_emails: Annotated[dict[str, Instant], Field(max_length=100)] = Field(default={})
+    """Addresses that ever led to them, since when. An address leads to who has it since the latest time."""
     told: dict[Told, Statement] = Field(default={})
     waiting: Annotated[tuple[Moment, ...], Field(max_length=1000)] = ()
     """Moments to be judged when their program is known."""
@@ -103,15 +105,17 @@ def observe(state: MemberState | None, sighting: Sighting) -> MemberState:
         seen_at=min(before.seen_at, sighting.seen_at),
         enrolled_at=before.enrolled_at,
         customers=tuple(CustomerRef(source=source, customer_id=value) for source, value in sorted(customers)),
-        addresses=_joined(before.addresses, sighting.claimed),
+        identity_emails=_latest(before.identity_emails, sighting.claimed),
         told={field: told[field] for field in sorted(told)},
         waiting=_waiting(*before.waiting, *sighting.moments),
     )
 
 
-def _joined(one: Mapping[str, datetime], other: Mapping[str, datetime]) -> dict[str, datetime]:
+def _latest(one: Mapping[str, datetime], other: Mapping[str, datetime]) -> dict[str, datetime]:
     """Each address since the latest time."""
-    return {key: max(item[key] for item in (one, other) if key in item) for key in sorted({*one, *other})}
+    found = {key: max(item[key] for item in (one, other) if key in item) for key in {*one, *other}}
+    kept = sorted(found, key=lambda key: (found[key], key))[-IDENTITY_EMAILS_MAX:]
+    return {key: found[key] for key in sorted(kept)}
 
 
 def _waiting(*moments: Moment) -> tuple[Moment, ...]:
@@ -142,8 +146,8 @@ def recalled(state: MemberState | None, event: MemberChangedV1 | ContactChangedV
             told[field] = Statement(value=value, at=at, named=bool(customers))
     found = {"told": {field: told[field] for field in sorted(told)}}
     if isinstance(event, ContactChangedV1):
-        addresses = {item.email: item.since for item in event.identity_emails}
-        return before.model_copy(update=found | {"addresses": _joined(before.addresses, addresses)})
+        emails = {item.email: item.since for item in event.identity_emails}
+        return before.model_copy(update=found | {"identity_emails": _latest(before.identity_emails, emails)})
     known = {
         "seen_at": event.seen_at if state is None else min(before.seen_at, event.seen_at),
         "enrolled_at": earliest(before.enrolled_at, event.enrolled_at),
@@ -237,7 +241,7 @@ def contact_event(
             "member_id": member_id,
             "version": version,
             **{field: told.get(field) for field in _OF_CONTACTS},
-            "identity_emails": [IdentityEmail(email=email, since=since) for email, since in state.addresses.items()],
+            "identity_emails": [IdentityEmail(email=email, since=at) for email, at in state.identity_emails.items()],
             "recorded_at": recorded_at,
         }
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from contracts.activities import ActivityFacts, ActivityRecordedV1
@@ -18,7 +18,6 @@ from ..domain.merge import EMPTY, OrderState
 Nameless = RefundReport | DisputeReport | RevocationReport
 """Told apart from the order or activity that says whose they are."""
 Report = OrderReport | MemberReport | ActivityReport | Nameless
-TICK = timedelta(microseconds=1)
 SourceKey = tuple[str, str, str]
 """Program, source, and the source's own id."""
 
@@ -154,8 +153,8 @@ class World:
         told = state.told.get("email") if state else None
         return (str(told.value).strip().lower(), told.at) if told else None
 
-    def claimed_at(self, key: IdentityKey, at: datetime) -> datetime:
-        """Since when an address leads to who claims it now: later than it led to whoever had it."""
+    def leads_since(self, key: IdentityKey) -> datetime | None:
+        """Since when an address leads to the member that it leads to."""
         holder = self.owners.get(key)
         state = self.members[holder].state if holder else None
-        return max(at, state.addresses.get(key.value, at) + TICK) if state else at
+        return state.identity_emails.get(key.value) if state else None
