@@ -1,7 +1,7 @@
 """A service whose database is set back to an earlier state: it reads what it published since, and its inputs again."""
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
@@ -85,6 +85,18 @@ def portions(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
+def as_partitions_are_read(told: Sequence[Event | Message], data: st.DataObject) -> list[Event | Message]:
+    """Of each key in its order, keys among each other in any."""
+
+    def key(item: Event | Message) -> str:
+        return (item.data if isinstance(item, Message) else item).key()
+
+    queues: dict[str, deque[Event | Message]] = defaultdict(deque)
+    for item in told:
+        queues[key(item)].append(item)
+    return [queues[key(item)].popleft() for item in data.draw(st.permutations(told))]
+
+
 class Story:
     """What happens to one service, drawn step by step, until its database is set back."""
 
@@ -95,7 +107,7 @@ class Story:
 
     def __init__(self, served: Harness, runner: asyncio.Runner, data: st.DataObject) -> None:
         self.served, self._runner, self._data = served, runner, data
-        self.told: list[Event] = []
+        self.told: list[Event | Message] = []
         """Since the database was saved."""
         self.counts = Counter[str]()
         self.steps: list[Callable[[], None]] = [self.tell_nothing]
@@ -118,7 +130,7 @@ class Story:
     def now(self) -> datetime:
         return self.served.clock.at
 
-    def tell(self, *events: Event) -> None:
+    def tell(self, *events: Event | Message) -> None:
         self.told += events
         self.run(self.served.deliver(*events))
 
@@ -143,7 +155,7 @@ class Story:
         published, before = self.run(take_published(self.served)), self.seen()
         self.run(restore(self.served))
         self._read_back(published)
-        for portion in portions(self.told, self.one(*self.sizes)):
+        for portion in portions(as_partitions_are_read(self.told, self._data), self.one(*self.sizes)):
             self.run(self.served.deliver(*portion))
             # Nothing is due that was recorded later than what has been read again.
             self._sweep(self.now - timedelta(seconds=1))

@@ -100,10 +100,7 @@ async def _remade(
     for row in rows:
         member_id = row["member_id"]
         history = _together(member_id, kept.get(member_id, ()), told.get(member_id, ()))
-        caught_up(world, member_id, 0 if anew else row["sequence"], history)
-        if row["planned"] and world.members[member_id].merged_into is None:
-            # A replay passes no days: the sweeper goes on with the one that was next.
-            world.members[member_id].next_date_at = row["next_date_at"]
+        caught_up(world, member_id, 0 if anew else row["sequence"], row["next_date_at"], history)
     return world
 
 

@@ -48,7 +48,7 @@ class Shop(Story):
             event if isinstance(event, Message) else self.served.message(event, id=derived_id(self.now, repr(event)))
             for event in events
         ]
-        super().tell(*messages)  # type: ignore[arg-type]
+        super().tell(*messages)
 
     def contact(self) -> None:
         self.tell(contact(self.next("contact"), self.one("leyla@example.com", "l@example.com", None)))

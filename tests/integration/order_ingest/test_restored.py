@@ -54,9 +54,10 @@ class Shop(Story):
                 )
                 count = count if after else 0
         events = [message.data for message in self.run(take_published(self.served))]
-        # When somebody last said something of a person is not on the topic, nor is it of an activity.
+        # When somebody last said something of a person is not on the topic, nor is it of an activity. So what was said
+        # before that may count for a while, when it comes again before it.
         shown = [
-            event.model_dump(exclude=set() if isinstance(event, OrderChangedV1) else {"recorded_at"})
+            event.model_dump(exclude=set() if isinstance(event, OrderChangedV1) else {"recorded_at", "version"})
             for event in events
         ]
         return {"state": shown, "identities": self.run(self.rows(IDENTITIES))}

@@ -32,7 +32,7 @@ from shared.db import plain
 from shared.testing import Harness
 from tests.integration.points_accrual.conftest import service
 from tests.integration.points_accrual.test_restoring import adopt
-from tests.integration.restored import portions, restore, save, take_published
+from tests.integration.restored import as_partitions_are_read, portions, restore, save, take_published
 from tests.unit.points_accrual.programs import EVERYBODY, programs
 from tests.unit.points_accrual.samples import (
     ANN,
@@ -170,8 +170,8 @@ class Twins(RuleBasedStateMachine):
         self.run(save(self.served))
 
     @precondition(lambda self: self.saved is not None)
-    @rule(size=st.sampled_from([1, 5, 500]))
-    def restore(self, size: int) -> None:
+    @rule(size=st.sampled_from([1, 5, 500]), data=st.data())
+    def restore(self, size: int, data: st.DataObject) -> None:
         """It is as it was; what was published since then is read back, and what was told since then comes again."""
         self.deliver()
         self.take_published()
@@ -179,7 +179,7 @@ class Twins(RuleBasedStateMachine):
         self.run(restore(self.served))
         for decisions in portions(self.journal, size):
             self.run(adopt(self.served, list(decisions)))
-        for facts in portions(self.told[self.saved :], size):
+        for facts in portions(as_partitions_are_read(self.told[self.saved :], data), size):
             self.run(self.served.deliver(*facts))
         self.take_published()
         assert before <= self.published

@@ -18,6 +18,7 @@ from tests.integration.points_accrual.conftest import NOW, service
 from tests.integration.points_accrual.test_books import post
 from tests.integration.points_accrual.test_chance import buy, hold, know
 from tests.integration.points_accrual.test_loading import rows
+from tests.integration.restored import restore, save
 from tests.unit.points_accrual.samples import ANN, BOB, DAY, T0, enrolled, merge, order, program, spend
 
 pytestmark = pytest.mark.integration
@@ -138,6 +139,27 @@ async def test_days_long_past_are_not_judged_again_by_what_a_member_is_today(dat
         shop.clock.at = datetime(2026, 5, 21, tzinfo=UTC)
         await shop.sweep()
         assert await rows(shop, "SELECT active - 100 AS active, pending FROM accounts") == before
+
+
+async def test_a_birthday_that_was_told_since_the_backup_and_is_due_is_not_passed_over(database: str) -> None:
+    """Nobody had swept since then: the day is found from when it was told, not from when it is read back."""
+    document = program(spend(), {"type": "birthday", "id": "birthday", "points": 100}, effective_from=T0 - DAY)
+    async with service(database, document) as shop:
+        shop.clock.at = T0
+        await shop.deliver(enrolled())
+        await shop.sweep()
+        await shop.context.execute(told)
+        await save(shop)
+        day = (T0 + 7 * DAY).strftime("%m-%d")
+        born = enrolled(version=2, recorded=T0).model_copy(update={"birthday": day})
+        await shop.deliver(born)
+        journal, _ = await shop.context.execute(told)
+        await restore(shop)
+        await adopt(shop, journal)
+        shop.clock.at = T0 + 9 * DAY
+        await shop.deliver(born)
+        await shop.sweep()
+        assert await rows(shop, "SELECT active + pending FROM accounts") == [(100,)]
 
 
 async def test_a_database_that_went_another_way_says_so(database: str) -> None:

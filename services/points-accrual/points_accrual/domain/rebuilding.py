@@ -5,6 +5,7 @@ What a decision took from other members is pinned with it, so no order between m
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -80,8 +81,11 @@ def emptied(programs: ProgramBook, seeds: Mapping[str, bytes], accounts: Sequenc
     return world
 
 
-def caught_up(world: World, member_id: UUID, known: int, kept: Sequence[Kept]) -> None:
+def caught_up(world: World, member_id: UUID, known: int, next_date_at: datetime | None, kept: Sequence[Kept]) -> None:
     """Make all decisions of a member again; what those after number `known` announce and share is left in the world.
+
+    A replay passes no days. The one that was next after those that are known goes on being next, until a later decision
+    finds another.
 
     Raises `LookupError` when decisions are missing between, and what a replay raises.
     """
@@ -96,6 +100,7 @@ def caught_up(world: World, member_id: UUID, known: int, kept: Sequence[Kept]) -
         if account.sequence <= known:
             del world.outbox[outbox:]
             world.shared_uses = shared.copy()
+            world.members[member_id].next_date_at = next_date_at
     account.decisions = [decision for decision in account.decisions if decision.sequence > known]
 
 

@@ -18,8 +18,7 @@ from .rows import columns
 _FAMILIES = """
     WITH RECURSIVE family (member_id) AS (
         SELECT unnest($1::uuid[]) UNION SELECT m.member_id FROM members m JOIN family f ON m.merged_into = f.member_id)
-    SELECT a.member_id, a.program_id, a.partition, a.sequence, m.merged_into, m.continuation,
-        m.member_id IS NOT NULL AS planned, m.next_date_at
+    SELECT a.member_id, a.program_id, a.partition, a.sequence, m.merged_into, m.continuation, m.next_date_at
     FROM accounts a LEFT JOIN members m USING (member_id)
     WHERE a.member_id IN (SELECT member_id FROM family) ORDER BY a.member_id FOR UPDATE OF a"""
 
