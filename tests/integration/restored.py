@@ -5,7 +5,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -85,16 +85,22 @@ def portions(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
-def as_partitions_are_read(told: Sequence[Event | Message], data: st.DataObject) -> list[Event | Message]:
+def as_partitions_are_read(told: Sequence[T], key: Callable[[T], str], data: st.DataObject) -> list[T]:
     """Of each key in its order, keys among each other in any."""
-
-    def key(item: Event | Message) -> str:
-        return (item.data if isinstance(item, Message) else item).key()
-
-    queues: dict[str, deque[Event | Message]] = defaultdict(deque)
+    queues: dict[str, deque[T]] = defaultdict(deque)
     for item in told:
         queues[key(item)].append(item)
     return [queues[key(item)].popleft() for item in data.draw(st.permutations(told))]
+
+
+class Told(NamedTuple):
+    """What was told to a service, and when."""
+
+    at: datetime
+    what: Event | Message
+
+    def key(self) -> str:
+        return (self.what.data if isinstance(self.what, Message) else self.what).key()
 
 
 class Story:
@@ -104,10 +110,12 @@ class Story:
     """Queries of what must be the same again."""
     sizes: Sequence[int] = (1, 3, 100)
     """Of the batches in which the inputs come again; those of several are read topic by topic."""
+    in_order = False
+    """Whether inputs come again exactly as they came, not only those of each key."""
 
     def __init__(self, served: Harness, runner: asyncio.Runner, data: st.DataObject) -> None:
         self.served, self._runner, self._data = served, runner, data
-        self.told: list[Event | Message] = []
+        self.told: list[Told] = []
         """Since the database was saved."""
         self.counts = Counter[str]()
         self.steps: list[Callable[[], None]] = [self.tell_nothing]
@@ -131,7 +139,7 @@ class Story:
         return self.served.clock.at
 
     def tell(self, *events: Event | Message) -> None:
-        self.told += events
+        self.told += [Told(self.now, event) for event in events]
         self.run(self.served.deliver(*events))
 
     def tell_nothing(self) -> None:
@@ -142,7 +150,7 @@ class Story:
 
     def repeat(self) -> None:
         if self.told:
-            self.tell(self.one(*self.told))
+            self.tell(self.one(*self.told).what)
 
     def ends_equal(self) -> None:
         """Some steps, a backup, some more; then the backup is restored, and all is as it was."""
@@ -155,10 +163,13 @@ class Story:
         published, before = self.run(take_published(self.served)), self.seen()
         self.run(restore(self.served))
         self._read_back(published)
-        for portion in portions(as_partitions_are_read(self.told, self._data), self.one(*self.sizes)):
-            self.run(self.served.deliver(*portion))
-            # Nothing is due that was recorded later than what has been read again.
-            self._sweep(self.now - timedelta(seconds=1))
+        again = self.told if self.in_order else as_partitions_are_read(self.told, Told.key, self._data)
+        size = self.one(*self.sizes)
+        for start in range(0, len(again), size):
+            self.run(self.served.deliver(*(item.what for item in again[start : start + size])))
+            # Nothing is due by then that is later than what has still to be read.
+            unread = min((item.at for item in again[start + size :]), default=self.now)
+            self._sweep(unread - timedelta(seconds=1))
         self.settle()
         after = self.seen()
         for name, found in before.items():

@@ -179,7 +179,7 @@ class Twins(RuleBasedStateMachine):
         self.run(restore(self.served))
         for decisions in portions(self.journal, size):
             self.run(adopt(self.served, list(decisions)))
-        for facts in portions(as_partitions_are_read(self.told[self.saved :], data), size):
+        for facts in portions(as_partitions_are_read(self.told[self.saved :], Event.key, data), size):
             self.run(self.served.deliver(*facts))
         self.take_published()
         assert before <= self.published
