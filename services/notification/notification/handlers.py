@@ -50,9 +50,9 @@ def _contact(world: World, message: Message) -> None:
     recipient = world.recipients[event.member_id]
     if event.version <= recipient.contact_version:
         return
-    recipient.contact_version, recipient.email = event.version, event.email
-    recipient.first_name, recipient.last_name = event.first_name, event.last_name
-    recipient.changed = True
+    recipient.contact_version, recipient.changed = event.version, True
+    if recipient.status != "erased":
+        recipient.email, recipient.first_name, recipient.last_name = event.email, event.first_name, event.last_name
     world.wake(recipient)
 
 
@@ -66,6 +66,8 @@ def _member(world: World, message: Message) -> None:
     joined = event.status == "member" and recipient.status != "member"
     recipient.version, recipient.status, recipient.locale = event.version, event.status, event.locale
     recipient.changed = True
+    if event.status == "erased":
+        recipient.email = recipient.first_name = recipient.last_name = None
     if joined:
         _note(world, message, recipient, calls.welcome(event, known=known))
 

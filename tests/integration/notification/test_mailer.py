@@ -197,6 +197,19 @@ async def test_without_an_address_it_is_suppressed_in_the_end(here: Desk, known:
     assert await here.states() == ["points_earned suppressed"]
 
 
+async def test_who_was_erased_gets_nothing_more_whatever_is_replayed(here: Desk) -> None:
+    """Neither mails that were due then, nor for dead letters that are replayed later, nor by an older contact."""
+    await here.harness.deliver(member(), contact(), granted(1))
+    await here.harness.deliver(member(version=2, status="erased"))
+    await here.harness.deliver(contact(version=2), granted(2))
+    here.later(hours=2)
+    await here.send()
+    assert here.mailbox.mails == []
+    assert set(await here.states()) == {"welcome suppressed", "points_earned suppressed"}
+    personal = "SELECT email, first_name, last_name FROM members"
+    assert [tuple(row) for row in await here.harness.context.read(lambda c: c.fetch(personal))] == [(None, None, None)]
+
+
 async def test_the_welcome_waits_a_moment_for_the_code(here: Desk) -> None:
     await here.harness.deliver(contact(), member())
     await here.send()
