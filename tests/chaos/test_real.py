@@ -6,11 +6,11 @@ import pytest
 from rich.console import Console
 
 from laurel.services import SERVICES
+from tests.e2e.history import Verdict
 from tests.e2e.reference import TRAFFIC_SEED, Reference
 
 from .real import report
 from .real.edges import HOOK_TROUBLE, MAIL_TROUBLE
-from .real.history import Verdict
 from .real.plants import PLANTS, plant
 from .real.profiles import SHORT
 from .real.run import Played, troubled

@@ -20,7 +20,7 @@ from laurel.demo.story import Author
 from laurel.embedded.process import ServerProcess, free_port
 from laurel.services import SERVICES
 from laurel.stack import Stack
-from tests.chaos.real.history import History, Watched
+from tests.e2e.history import History, Watched
 
 from .outcome import read_outcome
 from .quiet import wait_until_quiet

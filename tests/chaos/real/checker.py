@@ -10,8 +10,8 @@ from psycopg.rows import dict_row
 
 from contracts.topics import INGEST, NOTIFICATION, POINTS
 from laurel.installation import State
+from tests.e2e.history import History, Verdict
 
-from .history import History, Verdict
 from .till import COST, SPENDER_CENTS, Till
 
 

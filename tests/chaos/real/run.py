@@ -15,6 +15,7 @@ import psycopg
 
 from contracts.topics import NOTIFICATION
 from laurel.demo.story import Author
+from tests.e2e.history import History, Verdict, Watched
 from tests.e2e.kills import play
 from tests.e2e.outcome import Outcome, read_outcome
 from tests.e2e.quiet import wait_until_quiet
@@ -23,7 +24,6 @@ from tests.e2e.shop import Shop
 from . import disk, toxiproxy
 from .checker import Findings, check
 from .faults import BY_PROXY, EVERYWHERE, ON_SMALL_DISK, schedule
-from .history import History, Verdict, Watched
 from .invariants import violations
 from .nemesis import Nemesis, Trouble
 from .stack import ChaosStack
