@@ -15,6 +15,10 @@ class DecidedAccount(Model):
     partition: Annotated[int, Field(ge=0)]
     continuation: str | None = None
     """What is still to be judged again, as JSON in the owner's words."""
+    dates_version: int = 0
+    """The version of the program by which `next_date_at` was found; 0: it is to be found anew."""
+    next_date_at: Instant | None = None
+    """The next day of the member's own that may bring points."""
 
 
 class Decided(Model):

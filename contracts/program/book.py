@@ -41,6 +41,11 @@ class ProgramBook:
         effective = [event.document for event in versions if event.document.effective_from <= at]
         return max(effective, key=lambda program: program.version, default=None)
 
+    def began(self, program_id: str, version: int) -> Instant:
+        """Since when that version can have judged anything. Raises KeyError if it is not known."""
+        event = self._versions[program_id][version]
+        return max(event.published_at, event.document.effective_from)
+
     def version(self, program_id: str, version: int) -> Program | None:
         """That version, or None."""
         event = self._versions.get(program_id, {}).get(version)

@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from contracts.decisions import CommandDone, Decided, DecisionsMadeV1
+from contracts.decisions import CommandDone, Decided, DecidedAccount, DecisionsMadeV1
 from contracts.members import MemberChangedV1
 from contracts.program import ProgramBook
 from shared.transaction import Message, Transaction
@@ -31,11 +31,11 @@ async def adopt(programs: ProgramBook, tx: Transaction, batch: list[Message]) ->
     """
     events = [message.data for message in batch if isinstance(message.data, DecisionsMadeV1)]
     told, commands = defaultdict[UUID, list[Kept]](list), defaultdict[UUID, list[CommandDone]](list)
-    left: dict[UUID, str | None] = {}
+    left: dict[UUID, DecidedAccount] = {}
     for event in events:
         await chance.adopt(tx, event)
         await adopting.add_accounts(tx, event.program_id, event.accounts)
-        left |= {account.member_id: account.continuation for account in event.accounts}
+        left |= {account.member_id: account for account in event.accounts}
         for item in event.decisions:
             told[item.member_id].append(_kept(item))
         for command in event.commands:
@@ -46,12 +46,19 @@ async def adopt(programs: ProgramBook, tx: Transaction, batch: list[Message]) ->
     for members in in_portions(families(sorted(rows), merged | _merged(rows)), sizes):
         world = await _remade(programs, tx, [rows[member_id] for member_id in members], told)
         for member_id in left.keys() & world.accounts.keys():
-            continuation = to_continuation(left[member_id])
-            if continuation != world.continuations[member_id]:
-                world.continuations[member_id] = continuation
-                world.moved.add(member_id)
+            _leave(world, left[member_id])
         world.commands += [command for member_id in members for command in commands[member_id]]
         await _save(tx, world)
+
+
+def _leave(world: World, told: DecidedAccount) -> None:
+    """What is not by decisions is as it was left."""
+    member, continuation = world.members[told.member_id], to_continuation(told.continuation)
+    known = (world.continuations[told.member_id], member.dates_version, member.next_date_at)
+    if known != (continuation, told.dates_version, told.next_date_at):
+        world.continuations[told.member_id] = continuation
+        member.dates_version, member.next_date_at = told.dates_version, told.next_date_at
+        world.moved.add(told.member_id)
 
 
 async def _save(tx: Transaction, world: World) -> None:
@@ -61,7 +68,6 @@ async def _save(tx: Transaction, world: World) -> None:
     await adopting.close_approvals(tx, world.commands)
     await adopting.add_shared_uses(tx, world.shared_uses)
     await adopting.take_codes(tx, world, world.coupons.values())
-    await adopting.plan_again(tx, sorted(world.members))
     tx.mark_locked(world.accounts)
     # They may have been published or not; those who read them know their ids.
     await store.publish_events(tx, world)
@@ -100,7 +106,9 @@ async def _remade(
     for row in rows:
         member_id = row["member_id"]
         history = _together(member_id, kept.get(member_id, ()), told.get(member_id, ()))
-        caught_up(world, member_id, 0 if anew else row["sequence"], row["next_date_at"], history)
+        caught_up(
+            world, member_id, 0 if anew else row["sequence"], (row["dates_version"], row["next_date_at"]), history
+        )
     return world
 
 

@@ -113,7 +113,7 @@ def _reassess(world: World, member: Member, now: datetime, occurred_at: datetime
     """
     if member.adopted_at is not None:
         return
-    program = world.programs.in_force(member.program_id, world.now)
+    program = world.programs.in_force(member.program_id, now)
     if program is not None:
         event = member.reassess(world.programs, program, now, occurred_at or program.effective_from)
         world.announce(event, cause)

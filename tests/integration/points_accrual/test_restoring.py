@@ -10,6 +10,7 @@ from contracts.decisions import DecisionsMadeV1
 from contracts.envelope import from_headers
 from contracts.program import Program
 from contracts.rewards import DrawHeldV1
+from contracts.segments import SegmentsChangedV1
 from contracts.topics import EVENTS
 from shared.sending import unpack_headers
 from shared.testing import Harness
@@ -158,6 +159,68 @@ async def test_a_birthday_that_was_told_since_the_backup_and_is_due_is_not_passe
         await adopt(shop, journal)
         shop.clock.at = T0 + 9 * DAY
         await shop.deliver(born)
+        await shop.sweep()
+        assert await rows(shop, "SELECT active + pending FROM accounts") == [(100,)]
+
+
+BIRTHDAY = {"type": "birthday", "id": "birthday", "points": 100}
+
+
+async def test_days_that_were_passed_since_the_backup_stay_passed(database: str) -> None:
+    """That a day was passed without a grant is no decision, but it is told."""
+    vip = BIRTHDAY | {"when": {"segments": ["vip"]}}
+    async with service(database, program(spend(), vip, effective_from=T0 - DAY)) as shop:
+        shop.clock.at = T0
+        born = enrolled().model_copy(update={"birthday": (T0 + 7 * DAY).strftime("%m-%d")})
+        await shop.deliver(born)
+        await shop.sweep()
+        await shop.context.execute(told)
+        await save(shop)
+        shop.clock.at = T0 + 9 * DAY
+        await shop.sweep()
+        chosen = SegmentsChangedV1(
+            program_id="aurora", member_id=ANN, version=1, segments=("vip",), recorded_at=shop.clock.at
+        )
+        await shop.deliver(chosen)
+        before = await rows(shop, "SELECT member_id, dates_version, next_date_at FROM members")
+        journal, _ = await shop.context.execute(told)
+        await restore(shop)
+        await adopt(shop, journal)
+        await shop.sweep(T0)
+        await shop.deliver(chosen)
+        await shop.sweep()
+        assert await rows(shop, "SELECT member_id, dates_version, next_date_at FROM members") == before
+        assert await rows(shop, "SELECT active + pending FROM accounts") == [(0,)]
+
+
+async def test_a_birthday_that_was_told_after_it_brings_nothing_after_a_restore_either(database: str) -> None:
+    async with service(database, program(spend(), BIRTHDAY, effective_from=T0 - DAY)) as shop:
+        shop.clock.at = T0
+        await shop.deliver(enrolled())
+        await shop.sweep()
+        await shop.context.execute(told)
+        await save(shop)
+        shop.clock.at = T0 + 9 * DAY
+        born = enrolled(version=2, recorded=shop.clock.at)
+        born = born.model_copy(update={"birthday": (T0 + 4 * DAY).strftime("%m-%d")})
+        await shop.deliver(born)
+        await shop.sweep()
+        journal, _ = await shop.context.execute(told)
+        await restore(shop)
+        await adopt(shop, journal)
+        await shop.sweep(T0)
+        await shop.deliver(born)
+        await shop.sweep()
+        assert await rows(shop, "SELECT active + pending FROM accounts") == [(0,)]
+
+
+async def test_a_version_that_begins_while_nobody_sweeps_brings_the_days_since_then(database: str) -> None:
+    async with service(database, program(spend(), effective_from=T0 - DAY)) as shop:
+        shop.clock.at = T0
+        await shop.deliver(enrolled().model_copy(update={"birthday": (T0 + 4 * DAY).strftime("%m-%d")}))
+        await shop.sweep()
+        know(shop, program(spend(), BIRTHDAY, version=2, effective_from=T0 + 2 * DAY))
+        shop.clock.at = T0 + 9 * DAY
         await shop.sweep()
         assert await rows(shop, "SELECT active + pending FROM accounts") == [(100,)]
 

@@ -213,6 +213,19 @@ async def test_the_sweeper_announces_what_has_come_true(service: Harness) -> Non
     assert (await get(service))["tier"] == {"id": "basic", "name": {"en": "basic"}}
 
 
+async def test_a_new_ladder_waits_until_the_sweeper_may_go_so_far(service: Harness) -> None:
+    """It began while the service was down, and what was published before that is still to be read."""
+    await service.deliver(profile(), points(fact("1", NOW - DAY, 110)))
+    reference = service.service.reference
+    assert reference is not None
+    reference.apply(published(program({**LADDER, "silver": 160}, version=2, effective_from=NOW + DAY)))
+    service.clock.at = NOW + 2 * DAY
+    assert await service.sweep(NOW) == 0
+    await service.outbox()
+    assert await service.sweep(NOW + 2 * DAY) == 1
+    assert [event.to_tier_id for event in await standings(service)] == ["basic"]
+
+
 async def test_the_sweeper_goes_no_further_than_the_horizon(service: Harness) -> None:
     await service.deliver(points(fact("1", NOW, 150)))
     await service.outbox()

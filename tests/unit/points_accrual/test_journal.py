@@ -14,6 +14,7 @@ from contracts.points import Cause
 from contracts.program import ProgramBook
 from contracts.topics import RECORD_BYTES_MAX
 from points_accrual.domain.account import Account
+from points_accrual.domain.claims import Member
 from points_accrual.domain.world import World
 from points_accrual.store.journal import RECORD_BYTES, Row, publish_decisions
 from shared.transaction import Transaction
@@ -36,6 +37,7 @@ def published(rows: dict[UUID, list[Row]], moved: int = 0, commands: int = 0) ->
     world = World(ProgramBook(), EARLIEST)
     for member_id in [*rows, *(member(10_000 + number) for number in range(moved))]:
         account = world.accounts[member_id] = Account(member_id, "aurora", EARLIEST)
+        world.members[member_id] = Member(member_id)
         account.decisions = [None] * len(rows.get(member_id, ()))  # type: ignore[list-item]
         if member_id not in rows:
             world.moved.add(member_id)

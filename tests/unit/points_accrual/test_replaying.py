@@ -29,6 +29,8 @@ from tests.unit.points_accrual.samples import (
     interval,
     line,
     order,
+    program,
+    published,
     reversed_,
     standing,
 )
@@ -84,6 +86,21 @@ def same(ledger: Ledger) -> None:
     before, after = state(ledger.world), state(again(ledger))
     for name, rows in before.items():
         assert after[name] == rows, name
+
+
+def test_a_version_that_is_backdated_changes_no_decision_that_was_made_before() -> None:
+    """An order was moved to where no version covered it, and stayed with its own; later one covers that time."""
+    ledger = Ledger(program(effective_from=T0 - 10 * DAY)).send(enrolled(T0 - 300 * DAY))
+    ledger.send(order(placed_at=T0 - 9 * DAY), order(placed_at=T0 - 11 * DAY, revision=2, updated_at=T0))
+    ledger.send(published(program(version=2, effective_from=T0 - 100 * DAY)))
+    same(ledger)
+
+
+def test_what_a_member_did_counts_also_before_points_could_run_out_for_want_of_it() -> None:
+    ledger = Ledger(program()).send(enrolled(T0 - 300 * DAY), order())
+    ledger.send(published(program(version=2, effective_from=T0 + DAY, expiry={"inactive_months": 3})))
+    assert ledger.account().active_at == T0
+    same(ledger)
 
 
 class Shop:

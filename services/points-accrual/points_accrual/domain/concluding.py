@@ -12,7 +12,7 @@ from .limits import Limited, limited, pinned, used_by
 from .posting import settle
 from .reaching import count_challenge, reassess
 from .rulebook import Ceiling, Rulebook
-from .terms import renew
+from .terms import note_activity, renew
 from .using import settle_coupons
 from .world import Counted, Trace, UseKey, World
 
@@ -168,6 +168,7 @@ def _did_something(claim: Claim, verdict: Verdict) -> bool:
 
 
 def _renew(world: World, account: Account, what: str, claim: Claim, decision: Decision) -> None:
+    note_activity(account, claim.at)
     if world.renews(account.program_id):
         books = partial(world.book, account.program_id)
         renew(account, books, what, claim.at, decision.effective_at)

@@ -23,6 +23,7 @@ def plan_dates(world: World, account: Account, member: Member, after: datetime) 
     version, due = (program.version, _next(rulebook(program), member, after)) if program else (0, None)
     if (version, due) != (member.dates_version, member.next_date_at):
         member.dates_version, member.next_date_at, member.changed = version, due, True
+        world.moved.add(account.member_id)
 
 
 def replan_dates(world: World, account: Account, member: Member, now: datetime) -> None:

@@ -47,6 +47,13 @@ def _recorded(world: World, account: Account, recorded_at: datetime) -> datetime
     return believed(recorded_at, world.now)
 
 
+def _is_pinned_anew(world: World, account: Account, at: datetime) -> bool:
+    """Whether a version covers the time to which something was moved; on a replay whether one did then."""
+    if account.recorded is not None:
+        return "program_version" in account.recorded
+    return world.in_force(account.program_id, at) is not None
+
+
 def take_order(world: World, event: OrderChangedV1, event_id: str, trace: Trace) -> None:
     """Judge an order by its newest revision."""
     _take_claim(
@@ -79,7 +86,7 @@ def _take_claim(
     elif claim.member_id != event.member_id:
         raise WrongProgramError(f"{key} belongs to member {claim.member_id}, not to {event.member_id}")
     elif newer:
-        if claim.at != at and world.programs.in_force(event.program_id, at):
+        if claim.at != at and _is_pinned_anew(world, account, at):
             claim.program_version = None
         claim.parsed, claim.version, claim.at = event, revision, at
     elif recorded_at >= claim.first_recorded_at:

@@ -81,15 +81,17 @@ def emptied(programs: ProgramBook, seeds: Mapping[str, bytes], accounts: Sequenc
     return world
 
 
-def caught_up(world: World, member_id: UUID, known: int, next_date_at: datetime | None, kept: Sequence[Kept]) -> None:
+def caught_up(
+    world: World, member_id: UUID, known: int, planned: tuple[int, datetime | None], kept: Sequence[Kept]
+) -> None:
     """Make all decisions of a member again; what those after number `known` announce and share is left in the world.
 
-    A replay passes no days. The one that was next after those that are known goes on being next, until a later decision
-    finds another.
+    A replay passes no days: what was `planned` after those that are known (by which version, and the day) goes on being
+    so, until a later decision finds another.
 
     Raises `LookupError` when decisions are missing between, and what a replay raises.
     """
-    account = world.accounts[member_id]
+    account, member = world.accounts[member_id], world.members[member_id]
     outbox, shared = len(world.outbox), world.shared_uses.copy()
     for item in kept:
         if item.sequence > account.sequence + 1:
@@ -100,7 +102,7 @@ def caught_up(world: World, member_id: UUID, known: int, next_date_at: datetime 
         if account.sequence <= known:
             del world.outbox[outbox:]
             world.shared_uses = shared.copy()
-            world.members[member_id].next_date_at = next_date_at
+            member.dates_version, member.next_date_at = planned
     account.decisions = [decision for decision in account.decisions if decision.sequence > known]
 
 

@@ -28,7 +28,7 @@ from .coupons import Coupon
 from .giving import about, draw_code, give_back, issue, restore, returned
 from .rulebook import rulebook
 from .sharing import borrow
-from .terms import renew
+from .terms import note_activity, renew
 from .using import settle_coupon, tell_returned
 from .world import Announcement, Trace, World
 
@@ -208,8 +208,9 @@ def _count(world: World, account: Account, coupon: Coupon, change: int) -> None:
 
 def _keep_alive(world: World, account: Account, decision: Decision) -> None:
     """Spending counts as doing something."""
+    at = decision.effective_at
+    note_activity(account, at)
     if world.renews(account.program_id):
-        at = decision.effective_at
         renew(account, lambda version: world.book(account.program_id, version), "redemption", at, at)
 
 

@@ -154,7 +154,8 @@ def write_off_at(world: World, account: Account) -> datetime | None:
 
 
 def _replan(world: World, account: Account, horizon: datetime) -> None:
-    """A new version of the program may know other days, or other ages of debts."""
+    """A new version of the program may know other days, or other ages of debts: of days those since it began."""
     member, program = world.members[account.member_id], world.in_force(account.program_id, horizon)
-    if program is not None and member.dates_version != program.version:
-        replan_dates(world, account, member, horizon)
+    if program is not None and member.dates_version < program.version:
+        began = world.programs.began(account.program_id, program.version)
+        replan_dates(world, account, member, min(horizon, began) if member.dates_version else horizon)

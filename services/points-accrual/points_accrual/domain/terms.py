@@ -74,13 +74,17 @@ def warn(account: Account, lot: Lot, rule: Expiry, book: Rulebook) -> None:
     lot.warnings = tuple(moment for moment in moments if moment > since)
 
 
+def note_activity(account: Account, at: datetime) -> None:
+    """The member did something at `at`; kept also where no points run out for want of it: a later version may ask."""
+    if account.active_at is None or at > account.active_at:
+        account.active_at, account.changed = at, True
+
+
 def renew(account: Account, book_of: Callable[[int], Rulebook], what: str, at: datetime, posted_at: datetime) -> None:
-    """The member did something at `at`: points that run out by inactivity live longer.
+    """Points that run out by inactivity live longer by what the member did at `at`.
 
     What is learnt late counts from when it happened: points that ran out since, for want of it, are active again.
     """
-    if account.active_at is None or at > account.active_at:
-        account.active_at, account.changed = at, True
     for lot in sorted(account.lots.values(), key=Lot.consumed_before):
         book = book_of(lot.program_version)
         _, rule = book.terms(lot.terms, lot.claim.kind)

@@ -1,6 +1,6 @@
 """Decisions that were read back after a restore: what they are made again from, and what else they change."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from uuid import UUID
 
 import asyncpg
@@ -18,7 +18,8 @@ from .rows import columns
 _FAMILIES = """
     WITH RECURSIVE family (member_id) AS (
         SELECT unnest($1::uuid[]) UNION SELECT m.member_id FROM members m JOIN family f ON m.merged_into = f.member_id)
-    SELECT a.member_id, a.program_id, a.partition, a.sequence, m.merged_into, m.continuation, m.next_date_at
+    SELECT a.member_id, a.program_id, a.partition, a.sequence, m.merged_into, m.continuation,
+        coalesce(m.dates_version, 0) AS dates_version, m.next_date_at
     FROM accounts a LEFT JOIN members m USING (member_id)
     WHERE a.member_id IN (SELECT member_id FROM family) ORDER BY a.member_id FOR UPDATE OF a"""
 
@@ -56,11 +57,6 @@ async def note_stored(tx: Transaction, world: World) -> None:
         "SELECT program_id, kind, claim_id FROM claims WHERE member_id = ANY($1::uuid[])", members
     )
     world.stored |= {(row["program_id"], ClaimKey(row["kind"], row["claim_id"])) for row in rows}
-
-
-async def plan_again(tx: Transaction, members: Sequence[UUID]) -> None:
-    """Have their days found anew: a replay does not plan."""
-    await tx.connection.execute("UPDATE members SET dates_version = 0 WHERE member_id = ANY($1::uuid[])", members)
 
 
 async def close_approvals(tx: Transaction, commands: Iterable[CommandDone]) -> None:

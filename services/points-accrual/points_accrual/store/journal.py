@@ -84,7 +84,7 @@ async def _records(world: World, program_id: str, rows: dict[UUID, list[Row]]) -
     async for owner, member_id, account in in_turns(accounts, TURN):
         if account.program_id != program_id or not (account.decisions or member_id in world.moved):
             continue
-        head = orjson.dumps(_account(world, account))
+        head = orjson.dumps(_account(world, account), option=orjson.OPT_UTC_Z)
         for row in rows.get(member_id) or (None,):
             decision = b"" if row is None else orjson.dumps(_decided(row), option=orjson.OPT_UTC_Z)
             most = WHOLE_BYTES if owner == last and owner in merging else RECORD_BYTES
@@ -98,8 +98,12 @@ async def _records(world: World, program_id: str, rows: dict[UUID, list[Row]]) -
 
 
 def _account(world: World, account: Account) -> Part:
-    continuation = continuation_json(world.continuations.get(account.member_id))
-    return {"member_id": str(account.member_id), "partition": account.partition, "continuation": continuation}
+    continuation, member = world.continuations.get(account.member_id), world.members[account.member_id]
+    return {
+        "member_id": str(account.member_id), "partition": account.partition,
+        "continuation": continuation_json(continuation),
+        "dates_version": member.dates_version, "next_date_at": member.next_date_at,
+    }  # fmt: skip
 
 
 def _decided(row: Row) -> Part:

@@ -65,7 +65,8 @@ async def load_due(tx: Transaction, programs: ProgramBook, due: Round) -> World:
 
     Of members who were adopted after a restore only those for whom all has been read again.
     """
-    in_force = {name: programs.in_force(name, tx.now) for name in sorted({event.program_id for event in programs})}
+    names = sorted({event.program_id for event in programs})
+    in_force = {name: programs.in_force(name, due.horizon) for name in names}
     versions = [program for program in in_force.values() if program is not None]
     rows = await tx.connection.fetch(
         """SELECT member_id FROM (
