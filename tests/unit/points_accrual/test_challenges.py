@@ -120,6 +120,28 @@ def test_where_nothing_counts_any_more_the_way_starts_anew_by_the_version_that_c
     assert (first.progress, first.window) == (1, T0.strftime("%Y-%m"))
 
 
+def test_an_order_that_turns_out_to_be_older_counts_in_its_own_period() -> None:
+    challenge = {"id": "monthly", "counts": "orders", "period": "month", "at": [2], "points": 60}
+    first, second = bought(1), bought(2, 40)
+    earlier = bought(2, 9, revision=2, recorded_at=T0 + 41 * DAY)
+    assert reached(ledger(challenge).send(first, second), "monthly") == {}
+    assert reached(ledger(challenge).send(first, second, earlier), "monthly") == {1: 60}
+    assert reached(ledger(challenge).send(first, earlier), "monthly") == {1: 60}
+
+
+def test_a_gift_goes_when_points_take_its_place() -> None:
+    """A late order moved the second to the old version, which gives a coupon; it is cancelled."""
+    gift = {"id": "c", "counts": "orders", "every": 2, "reward": "cup"}
+    points = program(
+        QUIET, version=2, effective_from=T0 + 10 * DAY, pending_days=0,
+        rest={"challenges": [{"id": "c", "counts": "orders", "every": 2, "points": 70}], "rewards": [REWARD]},
+    )  # fmt: skip
+    book = ledger(gift).send(published(points), bought(1), bought(3, 11), bought(2))
+    assert [item.state for item in book.world.coupons.values()] == ["issued"]
+    book.send(gone(2))
+    assert ([item.state for item in book.world.coupons.values()], book.buckets()) == (["returned"], (0, 70, 0))
+
+
 def test_a_merge_tells_how_far_both_are_together() -> None:
     book = ledger({"id": "gift", "counts": "orders", "at": [4], "points": 10}).send(enrolled(T0, member_id=BOB))
     book.send(bought(1), bought(2, member_id=BOB), bought(3, member_id=BOB))

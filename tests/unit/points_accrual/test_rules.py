@@ -1,6 +1,6 @@
 """Every kind of rule, condition, group and campaign: worked examples in whole points."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from tests.unit.points_accrual.samples import (
     line,
     order,
     program,
+    published,
     standing,
 )
 
@@ -257,6 +258,25 @@ def test_days_of_a_member() -> None:
     assert ledger.sweep(datetime(2028, 4, 1, tzinfo=UTC)).buckets() == (0, 120, 0)
     other = person.model_copy(update={"birthday": "06-01", "version": 2})
     assert ledger.send(other).sweep(datetime(2028, 12, 1, tzinfo=UTC)).buckets() == (0, 120, 0)
+
+
+@pytest.mark.parametrize("late", [timedelta(), timedelta(seconds=5), timedelta(days=2)])
+def test_a_birthday_at_the_first_moment_of_a_new_version(late: timedelta) -> None:
+    person = enrolled(datetime(2026, 1, 1, tzinfo=UTC)).model_copy(update={"birthday": "04-01"})
+    midnight = datetime(2026, 4, 1, tzinfo=UTC)
+    birthday = {"type": "birthday", "id": "birthday", "points": 33}
+    book = Ledger(program(BASE)).send(person).sweep(midnight - timedelta(hours=1))
+    book.send(published(program(BASE, birthday, version=2, effective_from=midnight, pending_days=0)))
+    assert book.sweep(midnight + late).sweep(midnight + timedelta(days=9)).buckets() == (0, 33, 0)
+
+
+def test_a_birthday_that_is_told_later_changes_no_order_that_was_judged() -> None:
+    """Else a refund of a cent would bring the points of the month."""
+    person = enrolled(datetime(2026, 1, 1, tzinfo=UTC))
+    told = person.model_copy(update={"birthday": "03-20", "version": 2})
+    book = Ledger(program(BASE | {"when": {"birthday_month": True}}, pending_days=0)).send(person, order(), told)
+    refund = back("r", T0 + DAY, {"1": 1})
+    assert book.send(order(revision=2, refunds=(refund,), recorded_at=T0 + DAY)).buckets() == (0, 0, 0)
 
 
 def test_a_birthday_on_a_leap_day() -> None:

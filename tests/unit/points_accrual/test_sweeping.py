@@ -4,10 +4,23 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from contracts.orders import OrderChangedV1
 from contracts.program import Program
 from points_accrual.domain.commands import Redeem
 from points_accrual.domain.spending import redeem
-from tests.unit.points_accrual.samples import ANN, DAY, T0, Ledger, back, enrolled, line, order, program
+from tests.unit.points_accrual.samples import (
+    ANN,
+    DAY,
+    T0,
+    Ledger,
+    back,
+    enrolled,
+    interval,
+    line,
+    order,
+    program,
+    standing,
+)
 
 ACTIVE = T0 + 14 * DAY
 
@@ -33,6 +46,45 @@ def test_a_debt_that_is_paid_first_is_not_forgiven() -> None:
     ledger = owing(program(write_off_days=30))
     ledger.send(order(line("1", 12000), order_id="2", placed_at=ACTIVE + 5 * DAY))
     assert ledger.sweep(ACTIVE + 60 * DAY).buckets() == (0, 20, 0)
+
+
+@pytest.mark.parametrize("parts", [(10000,), (2000, 8000)])
+def test_a_debt_that_is_forgiven_stays_so_however_it_arose(parts: tuple[int, ...]) -> None:
+    """The refunds turn out to be goodwill: what was forgiven is not given once more."""
+    ledger = Ledger(program(write_off_days=30, pending_days=0)).send(enrolled(), order())
+    ledger.do(redeem, ANN, Redeem(reward_id="ten-off"), T0 + DAY)
+    refunds = tuple(back(str(n), T0 + (2 + n) * DAY, {"1": part}) for n, part in enumerate(parts))
+    for number in range(1, len(parts) + 1):
+        at = T0 + (1 + number) * DAY
+        ledger.send(order(revision=1 + number, refunds=refunds[:number], recorded_at=at))
+        if number == 1:
+            ledger.send(order(line("1", 3000), order_id="2", placed_at=at, recorded_at=at))
+    assert ledger.buckets() == (0, 0, 70)
+    ledger.sweep(T0 + 60 * DAY)
+    goodwill = tuple(item.model_copy(update={"goodwill": True}) for item in refunds)
+    ledger.send(order(revision=9, refunds=goodwill, recorded_at=T0 + 61 * DAY))
+    assert ledger.buckets() == (0, 30, 0)
+
+
+def test_a_coupon_whose_points_were_spent_again_is_settled_more_than_once_by_one_revision() -> None:
+    """Each is a decision of its own: the database takes no key twice."""
+    ledger = Ledger(program(pending_days=0, clawback="within_balance")).send(enrolled(), order())
+    code = ledger.do(redeem, ANN, Redeem(reward_id="ten-off"), T0 + DAY)["code"]
+    for revision, payment in enumerate(("paid", "voided"), start=1):
+        ledger.send(_second(revision, payment, code))
+    ledger.do(redeem, ANN, Redeem(reward_id="ten-off"), T0 + 4 * DAY)
+    ledger.send(_second(3, "paid", code))
+    for version, tier in enumerate(("gold", "silver"), start=1):
+        ledger.send(standing(interval(tier, T0), version=version, at=T0 + (8 + version) * DAY))
+    ledger.check()
+
+
+def _second(revision: int, payment: str, code: str) -> OrderChangedV1:
+    at = T0 + (1 + revision) * DAY
+    return order(
+        line("1", 5000), order_id="2", placed_at=T0 + 2 * DAY, recorded_at=at, updated_at=at, revision=revision,
+        payment=payment, discount_codes=(code,),
+    )  # fmt: skip
 
 
 def test_the_days_of_a_debt_are_those_of_the_zone() -> None:

@@ -128,14 +128,15 @@ def forgive(account: Account, points: int, *, at: datetime, program_version: int
         return
     post(account, "waived", "deficit", points, at=at, program_version=program_version)
     for lot in sorted(account.lots.values(), key=lambda lot: (lot.opened_at, lot.lot_id)):
-        for place, taking in enumerate(lot.takings):
-            if taking.kind in kinds and points:
-                part = min(points, taking.points)
-                points -= part
-                account.touched.add(lot.lot_id)
-                rest = [Taking(taking.kind, taking.points - part)] if part < taking.points else []
-                lot.takings[place : place + 1] = [*rest, Taking("waived", part)]
-                break
+        takings: list[Taking] = []
+        for taking in lot.takings:
+            part = min(points, taking.points) if taking.kind in kinds else 0
+            points -= part
+            takings += [Taking(taking.kind, taking.points - part, taking.lot_id)] if part < taking.points else []
+            takings += [Taking("waived", part)] if part else []
+        if takings != lot.takings:
+            lot.takings = takings
+            account.touched.add(lot.lot_id)
 
 
 def _take_own(account: Account, lot: Lot, points: int, rule_id: str, at: datetime) -> None:

@@ -76,7 +76,8 @@ def judge(world: World, account: Account, claim: Claim, book: Rulebook) -> Verdi
     member = world.members[account.member_id]
     first = book.pins_people and "segments" not in claim.pins and claim.key.kind in ("order", "activity")
     if first and ineligible(member, claim, book) is None:
-        claim.pins |= {"segments": sorted(member.segments), "attributes": dict(member.attributes)}
+        known = {"attributes": dict(member.attributes), "birthday": member.birthday}
+        claim.pins |= {"segments": sorted(member.segments), **known}
     return JUDGES[claim.key.kind](member, claim, book)
 
 
@@ -138,15 +139,17 @@ def _use(world: World, account: Account, claim: Claim, book: Rulebook, found: Li
 
 
 def _count(world: World, account: Account, claim: Claim, verdict: Verdict, book: Rulebook) -> set[str]:
-    """Keep what a claim counts for challenges. Returns the challenges for which that changed."""
+    """Keep what a claim counts for challenges, and when. Returns the challenges for which that changed."""
     old, new = claim.counts, verdict.counts
-    if old == new:
-        return set()
-    changed = {name for name in {*old, *new} if old.get(name) != new.get(name)}
+    all_of = world.counted.setdefault(account.member_id, {})
+    known = all_of.get(claim.key)
+    moved = known is not None and (known.at, known.program_version) != (claim.at, book.program.version)
+    changed = {name for name in {*old, *new} if moved or old.get(name) != new.get(name)}
+    if not changed:
+        return changed
     for name in changed:
         count_challenge(world, account.member_id, name)  # as it was before
     claim.counts = new
-    all_of = world.counted.setdefault(account.member_id, {})
     if new:
         all_of[claim.key] = Counted(claim.at, book.program.version, new)
     else:

@@ -3,6 +3,7 @@
 from datetime import date, datetime, timedelta
 
 from contracts.points import Cause
+from contracts.program import Program
 
 from .account import Account, begin
 from .calendar import day_start, on_day
@@ -17,19 +18,19 @@ from .weighing import failing
 from .world import Trace, Trigger, World
 
 
-def plan_dates(world: World, account: Account, member: Member, after: datetime) -> None:
-    """Find the next day that brings points, by the version in force."""
-    program = world.in_force(account.program_id, after) or world.in_force(account.program_id)
+def plan_dates(world: World, account: Account, member: Member, after: datetime, program: Program | None = None) -> None:
+    """Find the next day that brings points, by a version, else by the one in force."""
+    program = program or world.in_force(account.program_id, after) or world.in_force(account.program_id)
     version, due = (program.version, _next(rulebook(program), member, after)) if program else (0, None)
     if (version, due) != (member.dates_version, member.next_date_at):
         member.dates_version, member.next_date_at, member.changed = version, due, True
         world.moved.add(account.member_id)
 
 
-def replan_dates(world: World, account: Account, member: Member, now: datetime) -> None:
+def replan_dates(world: World, account: Account, member: Member, now: datetime, program: Program | None = None) -> None:
     """Find it anew where something changed; but a day that is due and was not passed yet is not passed over."""
     if member.status != "member" or member.next_date_at is None or member.next_date_at > now:
-        plan_dates(world, account, member, now)
+        plan_dates(world, account, member, now, program)
 
 
 def _next(book: Rulebook, member: Member, after: datetime) -> datetime | None:

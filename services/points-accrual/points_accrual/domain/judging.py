@@ -42,7 +42,7 @@ def situation_of(member: Member, claim: Claim, book: Rulebook) -> Situation:
     situation.memberships = memberships_at(member.memberships, claim.at)
     situation.segments = frozenset(claim.pins.get("segments", ()))
     situation.attributes = claim.pins.get("attributes")
-    situation.birthday = member.birthday
+    situation.birthday = claim.pins.get("birthday", member.birthday)
     situation.source = claim.key.id.partition(":")[0]
     if claim.key.kind == "order":
         facts: OrderFacts = claim.facts

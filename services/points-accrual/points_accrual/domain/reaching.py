@@ -131,7 +131,8 @@ def _as_it_is(claim: Claim, wanted: dict[str, int], reach: Reach | None) -> bool
 
 
 def _gift(world: World, account: Account, decision: Decision, claim: Claim) -> list[Announcement]:
-    """The coupon of a challenge: given when it is reached, taken back when it is not any more and was not used.
+    """The coupon of a challenge: given when it is reached, taken back when it was not used and the challenge is not
+    reached any more, or by a version that gives none.
 
     What was used stays: it is owed by the next time that this is reached.
     """
@@ -139,7 +140,7 @@ def _gift(world: World, account: Account, decision: Decision, claim: Claim) -> l
     coupon = world.coupons[UUID(coupon_id)] if coupon_id else None
     if claim.detail["reached"] and reward_id and (coupon is None or not (coupon.live or coupon.state == "expired")):
         return give(world, account, decision, claim)
-    if not claim.detail["reached"] and coupon is not None and coupon.state == "issued":
+    if not (claim.detail["reached"] and reward_id) and coupon is not None and coupon.state == "issued":
         return take_back(world, account, decision, coupon)
     return []
 

@@ -207,7 +207,7 @@ def _compile(program: Program) -> Rulebook:
 
 def _asks_people(item: OnOrders | ActivityRule | DateRule | Campaign | Challenge) -> bool:
     whens = [item.when, *([item.when.unless] if item.when.unless else [])]
-    return any(when.segments or when.attributes for when in whens)
+    return any(when.segments or when.attributes or when.birthday_month for when in whens)
 
 
 def _basis(book: Rulebook, basis: Basis) -> int:

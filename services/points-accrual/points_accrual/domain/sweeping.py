@@ -1,7 +1,7 @@
 """What time alone changes: points and coupons that are due, days of members, debts that are forgiven."""
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple
 
@@ -18,6 +18,8 @@ from .dates import pass_dates, replan_dates
 from .lots import ClaimKey, Lot
 from .spending import run_out
 from .world import Trace, Trigger, World
+
+TICK = timedelta(microseconds=1)
 
 
 class Due(NamedTuple):
@@ -157,5 +159,6 @@ def _replan(world: World, account: Account, horizon: datetime) -> None:
     """A new version of the program may know other days, or other ages of debts: of days those since it began."""
     member, program = world.members[account.member_id], world.in_force(account.program_id, horizon)
     if program is not None and member.dates_version < program.version:
-        began = world.programs.began(account.program_id, program.version)
-        replan_dates(world, account, member, min(horizon, began) if member.dates_version else horizon)
+        before = world.programs.began(account.program_id, program.version) - TICK
+        since = min(horizon, before) if member.dates_version else horizon
+        replan_dates(world, account, member, since, program)

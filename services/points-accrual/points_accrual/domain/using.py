@@ -84,9 +84,10 @@ def _settle(world: World, account: Account, cause_of: Decision, claim: Claim, co
         return
     ref = claim.order_ref()
     cause = cause_of.cause.model_copy(update={"order": ref, "reason": "coupon"})
+    # Points that were spent meanwhile can be taken again only later: so one revision may settle it more than once.
     facts = CouponFacts(coupon_id=coupon.coupon_id, order=ref, points_back=target)
     decision = begin(
-        account, "coupon", f"coupon:{coupon.coupon_id}:{claim.key.id}:{claim.version}", cause,
+        account, "coupon", f"coupon:{coupon.coupon_id}:{claim.key.id}:{claim.version}:{account.sequence + 1}", cause,
         occurred_at=order.updated_at, recorded_at=cause_of.effective_at, input=facts.model_dump_json(),
     )  # fmt: skip
     apply(world, account, decision, coupon, ref, target, trace)

@@ -22,7 +22,7 @@ CODE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 CODE_LENGTH = 12
 CODE_CHARACTERS_MAX = 255
 _AHEAD = 20
-"""Codes of a pool that are reserved for what challenges of one batch may give."""
+"""At least so many codes of a pool are reserved for what challenges of one batch may give; one for each member."""
 
 
 COUPONS = """
@@ -140,7 +140,7 @@ async def prepare_codes(tx: Transaction, world: World, wanted: Iterable[tuple[st
     A pool that seems empty only since others hold its codes is asked again: drawing raises `Retry`.
     """
     names = set(wanted) if wanted is not None else _given(world)
-    ahead = _AHEAD if wanted is None else 1
+    ahead = max(_AHEAD, len(world.accounts)) if wanted is None else 1
     pools: dict[tuple[str, str], list[str]] = {}
     more_elsewhere = set()
     for program_id, reward_id in sorted(names):
