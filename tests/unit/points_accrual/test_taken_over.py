@@ -1,9 +1,11 @@
 """What members bring along: into an account that takes over theirs, into a hold, into the lots of others."""
 
+from typing import Any
 from uuid import UUID
 
 import pytest
 
+from contracts.orders import OrderChangedV1
 from points_accrual.domain import adjusting, sharing, spending
 from points_accrual.domain.commands import Freeze, Join, Redeem, Release, Send
 from tests.unit.points_accrual.programs import CAT
@@ -100,3 +102,27 @@ def test_a_lot_that_another_version_judges_is_written() -> None:
     account.touched.clear()
     ledger.send(order(placed_at=T0 + 3 * DAY, paid_at=T0 + DAY, revision=2))
     assert (lot.program_version, account.touched) == (2, {lot.lot_id})
+
+
+def _bought(number: int, day: float, recorded: float | None = None, **values: Any) -> OrderChangedV1:
+    recorded_at = T0 + (day if recorded is None else recorded) * DAY
+    return order(order_id=str(number), placed_at=T0 + day * DAY, recorded_at=recorded_at, **values)
+
+
+def test_points_live_on_by_what_was_done_last_whichever_is_learnt_first() -> None:
+    """The order of day 25 keeps alive what was earned on day 0, and that of day 50 does so then."""
+    document = program(pending_days=0, expiry={"inactive_months": 1})
+    late = _bought(2, 25, 60), _bought(3, 50, 60)
+    for facts in (late, late[::-1]):
+        ledger = Ledger(document).send(enrolled(), _bought(1, 0)).sweep(T0 + 60 * DAY)
+        assert ledger.send(*facts).sweep(T0 + 62 * DAY).buckets() == (0, 300, 0)
+
+
+@pytest.mark.parametrize("merged_on", [19, 21, 35])
+def test_who_is_merged_shares_what_was_done(merged_on: int) -> None:
+    document = program(pending_days=0, expiry={"inactive_months": 1})
+    ledger = Ledger(document).send(enrolled(), enrolled(member_id=BOB), _bought(1, 0, member_id=BOB))
+    facts: list[Any] = [_bought(2, 20), merge(BOB, ANN, T0 + merged_on * DAY)]
+    for fact in sorted(facts, key=lambda item: item.recorded_at):
+        ledger.sweep(fact.recorded_at).send(fact)
+    assert ledger.sweep(T0 + 45 * DAY).buckets() == (0, 200, 0)

@@ -6,6 +6,7 @@ over. Lots move as they are, so that a later refund still finds its own points. 
 
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from .coupons import Coupon
 from .lots import Lot
 from .reaching import count_challenge, reassess
 from .standing import EVER
+from .terms import renew
 from .world import Counted, Trace, Trigger, UseKey, World
 
 _LOTS, _CLAIMS, _COUPONS = TypeAdapter(list[Lot]), TypeAdapter(list[Claim]), TypeAdapter(list[Coupon])
@@ -141,6 +143,8 @@ def _receive_all(world: World, account: Account, loser_id: UUID, decision: Decis
         post(account, "transferred", "held", taken["held"], at=at, program_version=version)
     _owe(account, taken["deficit"], decision, version)
     _take_claims(world, account, loser_id, taken)
+    if account.active_at is not None and world.renews(account.program_id):
+        renew(account, partial(world.book, account.program_id), "merge", account.active_at, at)
     account.changed = True
 
 

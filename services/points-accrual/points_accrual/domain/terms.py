@@ -83,7 +83,8 @@ def note_activity(account: Account, at: datetime) -> None:
 def renew(account: Account, book_of: Callable[[int], Rulebook], what: str, at: datetime, posted_at: datetime) -> None:
     """Points that run out by inactivity live longer by what the member did at `at`.
 
-    What is learnt late counts from when it happened: points that ran out since, for want of it, are active again.
+    What is learnt late counts from when it happened: points that ran out since, for want of it, are active again, and
+    live on by what was done last, if that was before they would have run out then.
     """
     for lot in sorted(account.lots.values(), key=Lot.consumed_before):
         book = book_of(lot.program_version)
@@ -95,6 +96,9 @@ def renew(account: Account, book_of: Callable[[int], Rulebook], what: str, at: d
         if lot.activates_at > at:  # It lives from then on anyway; and points of another member keep their expiry.
             continue
         later = expiry(lot.activates_at, rule, book.zone, at)
+        last = account.active_at if not rule.renewed_by else None
+        if later is not None and last is not None and at < last < later:
+            later = expiry(lot.activates_at, rule, book.zone, last)
         if later is not None and later > lot.expires_at and (lot.remaining or lot.expired):
             lot.expires_at = later
             account.touched.add(lot.lot_id)
