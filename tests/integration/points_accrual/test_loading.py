@@ -273,6 +273,17 @@ async def test_a_pool_whose_codes_others_hold_is_not_empty(database: str) -> Non
         assert (await post(shop, f"{ANN}/redemptions", {"reward_id": "ten-off"}, "2")).status_code == 201
 
 
+async def test_of_a_pool_everybody_in_a_batch_gets_a_code(database: str) -> None:
+    rest = {"challenges": [{"id": "c", "counts": "orders", "at": [1], "reward": "ten-off"}]}
+    people = [UUID(f"00000000-0000-8000-8000-{number:012x}") for number in range(1, 31)]
+    async with service(database, program(codes="pool", rest=rest)) as shop:
+        async with shop.context.pool.acquire() as connection:
+            await store.import_codes(plain(connection), "aurora", "ten-off", [f"C{number}" for number in range(40)])
+        await shop.deliver(*(enrolled(member_id=who) for who in people))
+        await shop.deliver(*(order(order_id=str(place), member_id=who) for place, who in enumerate(people)))
+        assert await rows(shop, "SELECT count(DISTINCT code) FROM coupons") == [(30,)]
+
+
 async def test_debts_are_forgiven_by_a_version_that_brings_it(database: str) -> None:
     first, second = program(), program(version=2, effective_from=NOW + 50 * DAY, write_off_days=30)
     async with service(database, first, second) as shop:
