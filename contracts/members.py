@@ -39,6 +39,9 @@ class MemberChangedV1(Event):
     recorded_at: Instant
 
 
+IDENTITY_EMAILS_MAX = 100
+
+
 class IdentityEmail(Model):
     """An address that leads to a member: the shop has verified it, or a guest ordered by it."""
 
@@ -58,6 +61,6 @@ class ContactChangedV1(Event):
     email: Annotated[str, Field(max_length=320)] | None = None
     first_name: str | None = Field(default=None, max_length=255)
     last_name: str | None = Field(default=None, max_length=255)
-    identity_emails: Annotated[tuple[IdentityEmail, ...], Field(max_length=100)] = ()
+    identity_emails: Annotated[tuple[IdentityEmail, ...], Field(max_length=IDENTITY_EMAILS_MAX)] = ()
     """The addresses that ever led to the member; of very many, those since the latest times."""
     recorded_at: Instant

@@ -161,9 +161,10 @@ def _identify(
     since = world.leads_since(email) if email else None
     for key in found.claims:
         world.owners[key] = world.claims[key] = found.member_id
-    if email is None or world.owners.get(email) != found.member_id or (since and email not in found.claims):
-        return found.member_id, {}
-    return found.member_id, {email.value: claimed_since(fact.recorded_at, since)}
+    leads = email is not None and world.owners.get(email) == found.member_id
+    if email is not None and leads and (since is None or email in found.claims):
+        return found.member_id, {email.value: claimed_since(fact.recorded_at, since)}
+    return found.member_id, {}
 
 
 def _is_same_guest(known: MemberRow, person: Person) -> bool:

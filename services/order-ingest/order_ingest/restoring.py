@@ -64,9 +64,9 @@ def _adopt_people(known: store.Known, events: Sequence[PersonEvent]) -> tuple[li
             row.state = recalled(row.state, event)
             row.contact_version, changed[row.member_id] = event.version, row
     claims: dict[IdentityKey, UUID] = {}
-    for event in events:
-        # Of whom nothing but a contact is known there is no row that an address could lead to.
-        for key in _keys(event) if known.members[event.member_id].state is not None else ():
+    # Of whom nothing but a contact is known there is no row that an address could lead to.
+    for event in (event for event in events if known.members[event.member_id].state is not None):
+        for key in _keys(event):
             holder = claims.get(key, known.owners.get(key))
             if holder is None or _since(known, key, event.member_id) > _since(known, key, holder):
                 claims[key] = event.member_id

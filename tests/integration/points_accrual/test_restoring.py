@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from contracts.base import Event
 from contracts.decisions import DecisionsMadeV1
 from contracts.envelope import from_headers
 from contracts.program import Program
@@ -23,6 +24,7 @@ from tests.integration.restored import restore, save
 from tests.unit.points_accrual.samples import ANN, BOB, DAY, T0, enrolled, merge, order, program, spend
 
 pytestmark = pytest.mark.integration
+BIRTHDAY = {"type": "birthday", "id": "birthday", "points": 100}
 TABLES = {
     "accounts": "member_id", "decisions": "member_id, sequence", "lots": "lot_id",
     "transfers": "member_id, sequence, ordinal", "coupons": "coupon_id", "uses": "member_id, name, time_window",
@@ -56,6 +58,22 @@ async def adopt(shop: Harness, journal: list[DecisionsMadeV1]) -> None:
 async def wipe(shop: Harness) -> None:
     async with shop.context.pool.acquire() as connection:
         await connection.execute(f"TRUNCATE members, claims, commands, {', '.join(TABLES)}, outbox CASCADE")
+
+
+async def begin(shop: Harness, *events: Event) -> None:
+    """What was told by then, and a backup."""
+    shop.clock.at = T0
+    await shop.deliver(*events)
+    await shop.sweep()
+    await shop.context.execute(told)
+    await save(shop)
+
+
+async def set_back(shop: Harness) -> None:
+    """The backup is restored, and what was decided since then is read back."""
+    journal, _ = await shop.context.execute(told)
+    await restore(shop)
+    await adopt(shop, journal)
 
 
 async def approve(shop: Harness, approval_id: str) -> None:
@@ -113,7 +131,7 @@ async def test_a_lost_ledger_is_made_again_from_its_journal(database: str) -> No
 async def test_days_long_past_are_not_judged_again_by_what_a_member_is_today(database: str) -> None:
     days = (
         {"type": "anniversary", "id": "year", "points": 1},
-        {"type": "birthday", "id": "birthday", "points": 100},
+        BIRTHDAY,
     )
     async with service(database, program(spend(), *days)) as shop:
         await shop.deliver(enrolled(T0 - 3 * 365 * DAY))
@@ -144,26 +162,16 @@ async def test_days_long_past_are_not_judged_again_by_what_a_member_is_today(dat
 
 async def test_a_birthday_that_was_told_since_the_backup_and_is_due_is_not_passed_over(database: str) -> None:
     """Nobody had swept since then: the day is found from when it was told, not from when it is read back."""
-    document = program(spend(), {"type": "birthday", "id": "birthday", "points": 100}, effective_from=T0 - DAY)
-    async with service(database, document) as shop:
-        shop.clock.at = T0
-        await shop.deliver(enrolled())
-        await shop.sweep()
-        await shop.context.execute(told)
-        await save(shop)
+    async with service(database, program(spend(), BIRTHDAY, effective_from=T0 - DAY)) as shop:
+        await begin(shop, enrolled())
         day = (T0 + 7 * DAY).strftime("%m-%d")
         born = enrolled(version=2, recorded=T0).model_copy(update={"birthday": day})
         await shop.deliver(born)
-        journal, _ = await shop.context.execute(told)
-        await restore(shop)
-        await adopt(shop, journal)
+        await set_back(shop)
         shop.clock.at = T0 + 9 * DAY
         await shop.deliver(born)
         await shop.sweep()
         assert await rows(shop, "SELECT active + pending FROM accounts") == [(100,)]
-
-
-BIRTHDAY = {"type": "birthday", "id": "birthday", "points": 100}
 
 
 async def test_days_that_were_passed_since_the_backup_stay_passed(database: str) -> None:
@@ -183,9 +191,7 @@ async def test_days_that_were_passed_since_the_backup_stay_passed(database: str)
         )
         await shop.deliver(chosen)
         before = await rows(shop, "SELECT member_id, dates_version, next_date_at FROM members")
-        journal, _ = await shop.context.execute(told)
-        await restore(shop)
-        await adopt(shop, journal)
+        await set_back(shop)
         await shop.sweep(T0)
         await shop.deliver(chosen)
         await shop.sweep()
@@ -195,19 +201,13 @@ async def test_days_that_were_passed_since_the_backup_stay_passed(database: str)
 
 async def test_a_birthday_that_was_told_after_it_brings_nothing_after_a_restore_either(database: str) -> None:
     async with service(database, program(spend(), BIRTHDAY, effective_from=T0 - DAY)) as shop:
-        shop.clock.at = T0
-        await shop.deliver(enrolled())
-        await shop.sweep()
-        await shop.context.execute(told)
-        await save(shop)
+        await begin(shop, enrolled())
         shop.clock.at = T0 + 9 * DAY
         born = enrolled(version=2, recorded=shop.clock.at)
         born = born.model_copy(update={"birthday": (T0 + 4 * DAY).strftime("%m-%d")})
         await shop.deliver(born)
         await shop.sweep()
-        journal, _ = await shop.context.execute(told)
-        await restore(shop)
-        await adopt(shop, journal)
+        await set_back(shop)
         await shop.sweep(T0)
         await shop.deliver(born)
         await shop.sweep()

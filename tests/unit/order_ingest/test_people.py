@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.commerce import Customer, OrderReport
+from contracts.members import IDENTITY_EMAILS_MAX
 from contracts.program import Program, ProgramBook, ProgramPublishedV1
 from order_ingest.domain.fingerprints import email_fingerprint, order_fingerprints
 from order_ingest.domain.identity import Address, IdentityKey, Person, Resolution, resolve
 from order_ingest.domain.masking import masked
 from order_ingest.domain.members import (
-    IDENTITY_EMAILS_MAX,
     WAITING_MAX,
     MemberState,
     Moment,

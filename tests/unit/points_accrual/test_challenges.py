@@ -21,6 +21,7 @@ from tests.unit.points_accrual.samples import (
     back,
     enrolled,
     line,
+    merge,
     order,
     program,
     published,
@@ -145,8 +146,7 @@ def test_a_gift_goes_when_points_take_its_place() -> None:
 def test_a_merge_tells_how_far_both_are_together() -> None:
     book = ledger({"id": "gift", "counts": "orders", "at": [4], "points": 10}).send(enrolled(T0, member_id=BOB))
     book.send(bought(1), bought(2, member_id=BOB), bought(3, member_id=BOB))
-    merged = enrolled(T0, member_id=BOB, version=2, recorded=T0 + 5 * DAY).model_copy(update={"merged_into": ANN})
-    book.send(merged)
+    book.send(merge(BOB, ANN, T0 + 5 * DAY))
     assert [(event.member_id, event.progress, event.target) for event in told(book)] == [
         (ANN, 1, 4), (BOB, 1, 4), (BOB, 2, 4), (ANN, 3, 4),
     ]  # fmt: skip

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from contracts.base import Instant, Model
 from contracts.commerce import Customer, OrderReport
-from contracts.members import ContactChangedV1, CustomerRef, IdentityEmail, MemberChangedV1
+from contracts.members import IDENTITY_EMAILS_MAX, ContactChangedV1, CustomerRef, IdentityEmail, MemberChangedV1
 from contracts.program import Program, ProgramBook
 
 from .facts import earliest
@@ -23,8 +23,6 @@ Kind = Literal["account", "first_order", "opt_in"]
 _KINDS: tuple[Kind, ...] = get_args(Kind)
 WAITING_MAX = 300
 """Moments of one kind that are kept of a member while the program is not known."""
-IDENTITY_EMAILS_MAX = 100
-"""Addresses of one member that are told; what leads to them by others is not forgotten here."""
 PROMPT_MAX = timedelta(days=1)
 """A snapshot says who has an account when it is told. So soon after the order that was so when it was placed; an old
 order that is touched would else date today's account back, and a year of points with it."""
@@ -71,7 +69,7 @@ class MemberState(Model):
     seen_at: Instant
     enrolled_at: Instant | None = None
     customers: tuple[CustomerRef, ...] = ()
-    identity_emails: Annotated[dict[str, Instant], Field(max_length=100)] = Field(default={})
+    identity_emails: Annotated[dict[str, Instant], Field(max_length=IDENTITY_EMAILS_MAX)] = Field(default={})
     """Addresses that ever led to them, since when. An address leads to who has it since the latest time."""
     told: dict[Told, Statement] = Field(default={})
     waiting: Annotated[tuple[Moment, ...], Field(max_length=1000)] = ()
@@ -112,7 +110,9 @@ def observe(state: MemberState | None, sighting: Sighting) -> MemberState:
 
 
 def _latest(one: Mapping[str, datetime], other: Mapping[str, datetime]) -> dict[str, datetime]:
-    """Each address since the latest time."""
+    """Each address since the latest time; of very many the latest. The others go on leading to them, untold."""
+    if not other:
+        return dict(one)
     found = {key: max(item[key] for item in (one, other) if key in item) for key in {*one, *other}}
     kept = sorted(found, key=lambda key: (found[key], key))[-IDENTITY_EMAILS_MAX:]
     return {key: found[key] for key in sorted(kept)}

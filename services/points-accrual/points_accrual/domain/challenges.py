@@ -172,6 +172,6 @@ def tally(
     return walk.tally
 
 
-def emptied(before: Tally, challenge: Challenge) -> Tally:
+def started_over(before: Tally, challenge: Challenge) -> Tally:
     """What the member sees of it where nothing counts any more: the way anew, by the version that counted last."""
     return Tally(window=before.window, target=_target(challenge, 0, 0), program_version=before.program_version)

@@ -1,7 +1,5 @@
 """From the facts of a claim to what it has: judge, cut to what caps allow, post the difference, tell it."""
 
-from functools import partial
-
 from contracts.points import Cause
 
 from .account import Account, Decision
@@ -12,7 +10,7 @@ from .limits import Limited, limited, pinned, used_by
 from .posting import settle
 from .reaching import count_challenge, reassess
 from .rulebook import Ceiling, Rulebook
-from .terms import note_activity, renew
+from .terms import renew
 from .using import settle_coupons
 from .world import Counted, Trace, UseKey, World
 
@@ -30,7 +28,7 @@ def conclude(world: World, account: Account, decision: Decision, claim: Claim, t
     verdict = judge(world, account, claim, book)
     if _did_something(claim, verdict):
         what = "order" if claim.key.kind == "order" else claim.facts.kind
-        _renew(world, account, what, claim, decision)
+        renew(world, account, what, claim.at, decision.effective_at)
     found = limited(claim, book, verdict.wanted, lambda c, w: _room(world, account, decision, claim, c, w))
     before = {ceiling.name: used_by(claim, ceiling) for ceiling in book.ceilings}
     settle(account, member, claim, book, verdict, found.granted, decision.effective_at)
@@ -76,8 +74,9 @@ def judge(world: World, account: Account, claim: Claim, book: Rulebook) -> Verdi
     member = world.members[account.member_id]
     first = book.pins_people and "segments" not in claim.pins and claim.key.kind in ("order", "activity")
     if first and ineligible(member, claim, book) is None:
-        known = {"attributes": dict(member.attributes), "birthday": member.birthday}
-        claim.pins |= {"segments": sorted(member.segments), **known}
+        claim.pins |= {
+            "segments": sorted(member.segments), "attributes": dict(member.attributes), "birthday": member.birthday,
+        }  # fmt: skip
     return JUDGES[claim.key.kind](member, claim, book)
 
 
@@ -168,13 +167,6 @@ def _did_something(claim: Claim, verdict: Verdict) -> bool:
     if claim.key.kind == "order":
         return verdict.reason in UNDONE and claim.facts.paid_at is not None
     return claim.key.kind == "activity" and verdict.reason in UNDONE
-
-
-def _renew(world: World, account: Account, what: str, claim: Claim, decision: Decision) -> None:
-    note_activity(account, claim.at)
-    if world.renews(account.program_id):
-        books = partial(world.book, account.program_id)
-        renew(account, books, what, claim.at, decision.effective_at)
 
 
 def _cause(decision: Decision, claim: Claim) -> Cause:

@@ -6,7 +6,6 @@ over. Lots move as they are, so that a later refund still finds its own points. 
 
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -143,8 +142,8 @@ def _receive_all(world: World, account: Account, loser_id: UUID, decision: Decis
         post(account, "transferred", "held", taken["held"], at=at, program_version=version)
     _owe(account, taken["deficit"], decision, version)
     _take_claims(world, account, loser_id, taken)
-    if account.active_at is not None and world.renews(account.program_id):
-        renew(account, partial(world.book, account.program_id), "merge", account.active_at, at)
+    if account.active_at is not None:
+        renew(world, account, "merge", account.active_at, at)
     account.changed = True
 
 

@@ -10,7 +10,7 @@ from contracts.points import Cause
 
 from .account import Account, Decision
 from .announcing import announce_claim
-from .challenges import Reach, Tally, emptied, tally
+from .challenges import Reach, Tally, started_over, tally
 from .claims import Claim
 from .giving import give, take_back
 from .judging import judge_given
@@ -172,7 +172,7 @@ def _progress(
     if not challenge.visible:
         return []
     if not counted.program_version:
-        counted = emptied(before, challenge)
+        counted = started_over(before, challenge)
     event = ChallengeProgressedV1.model_construct(
         **_values(world, account, decision, challenge_id, version), window=counted.window, progress=counted.progress,
         target=counted.target, completed=len(counted.reaches),

@@ -28,7 +28,7 @@ from .coupons import Coupon
 from .giving import about, draw_code, give_back, issue, restore, returned
 from .rulebook import rulebook
 from .sharing import borrow
-from .terms import note_activity, renew
+from .terms import renew
 from .using import settle_coupon, tell_returned
 from .world import Announcement, Trace, World
 
@@ -208,10 +208,7 @@ def _count(world: World, account: Account, coupon: Coupon, change: int) -> None:
 
 def _keep_alive(world: World, account: Account, decision: Decision) -> None:
     """Spending counts as doing something."""
-    at = decision.effective_at
-    note_activity(account, at)
-    if world.renews(account.program_id):
-        renew(account, lambda version: world.book(account.program_id, version), "redemption", at, at)
+    renew(world, account, "redemption", decision.effective_at, decision.effective_at)
 
 
 def _spent(

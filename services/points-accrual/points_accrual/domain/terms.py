@@ -1,6 +1,5 @@
 """When points of a claim can be spent, when they run out, and when members are warned of it."""
 
-from collections.abc import Callable
 from datetime import datetime
 
 from contracts.ids import derived_id
@@ -11,6 +10,7 @@ from .calendar import day_start, days_later, expiry, told_expiry
 from .claims import Claim
 from .lots import Lot
 from .rulebook import Rulebook
+from .world import World
 
 
 def due(claim: Claim, book: Rulebook, terms: str) -> tuple[datetime | None, datetime | None]:
@@ -74,20 +74,19 @@ def warn(account: Account, lot: Lot, rule: Expiry, book: Rulebook) -> None:
     lot.warnings = tuple(moment for moment in moments if moment > since)
 
 
-def note_activity(account: Account, at: datetime) -> None:
-    """The member did something at `at`; kept also where no points run out for want of it: a later version may ask."""
-    if account.active_at is None or at > account.active_at:
-        account.active_at, account.changed = at, True
-
-
-def renew(account: Account, book_of: Callable[[int], Rulebook], what: str, at: datetime, posted_at: datetime) -> None:
-    """Points that run out by inactivity live longer by what the member did at `at`.
+def renew(world: World, account: Account, what: str, at: datetime, posted_at: datetime) -> None:
+    """The member did something at `at`: points that run out by inactivity live longer. When it was is kept also where
+    none do: a later version may ask.
 
     What is learnt late counts from when it happened: points that ran out since, for want of it, are active again, and
     live on by what was done last, if that was before they would have run out then.
     """
+    if account.active_at is None or at > account.active_at:
+        account.active_at, account.changed = at, True
+    if not world.renews(account.program_id):
+        return
     for lot in sorted(account.lots.values(), key=Lot.consumed_before):
-        book = book_of(lot.program_version)
+        book = world.book(account.program_id, lot.program_version)
         _, rule = book.terms(lot.terms, lot.claim.kind)
         if rule.inactive_months is None or (rule.renewed_by and what not in rule.renewed_by):
             continue
@@ -96,9 +95,8 @@ def renew(account: Account, book_of: Callable[[int], Rulebook], what: str, at: d
         if lot.activates_at > at:  # It lives from then on anyway; and points of another member keep their expiry.
             continue
         later = expiry(lot.activates_at, rule, book.zone, at)
-        last = account.active_at if not rule.renewed_by else None
-        if later is not None and last is not None and at < last < later:
-            later = expiry(lot.activates_at, rule, book.zone, last)
+        if later is not None and not rule.renewed_by and at < account.active_at < later:
+            later = expiry(lot.activates_at, rule, book.zone, account.active_at)
         if later is not None and later > lot.expires_at and (lot.remaining or lot.expired):
             lot.expires_at = later
             account.touched.add(lot.lot_id)

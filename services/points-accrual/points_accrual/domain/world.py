@@ -138,7 +138,7 @@ class World:
     """Accounts of which not all claims to judge again were loaded."""
     continuations: dict[UUID, Continuation | None] = field(default_factory=dict)
     moved: set[UUID] = field(default_factory=set)
-    """Accounts whose continuation changed."""
+    """Accounts whose continuation, or next day, changed."""
     outbox: list[tuple[Announcement, Trace]] = field(default_factory=list)
     tallies: dict[tuple[UUID, str], Tally] = field(default_factory=dict)
     """Challenges of accounts, as far as they were counted already."""
