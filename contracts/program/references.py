@@ -56,6 +56,10 @@ def faults_of_new(program: Program) -> list[Fault]:
             found += _given(path, challenge, ("attributes",), "only activities have them, but orders are counted")
         else:
             found += _given(path, challenge, _OF_ORDERS, "only orders have it, but activities are counted")
+    for place, reward in enumerate(program.rewards):
+        if isinstance(reward, Donation | DrawEntry | MembershipReward):
+            text = "only coupons run out, and this reward has none"
+            found += _given(("rewards", place), reward, ("valid_days",), text)
     return found
 
 

@@ -29,7 +29,7 @@ from .domain.deciding import (
     take_segments,
     take_standing,
 )
-from .domain.sweeping import pass_time
+from .domain.sweeping import give_waiting, pass_time
 from .domain.world import SKEW_MAX, Trace, World
 
 ANSWER_EVERY = 5
@@ -67,6 +67,7 @@ async def sweep(programs: ProgramBook, tx: Transaction, due: Round) -> int:
         (store.load_due, pass_time),
         (store.load_continued, _continue),
         (store.load_unjudged, judge_waiting),
+        (store.load_waiting, give_waiting),
     ):
         world = await load(tx, programs, due)
         if world.accounts:

@@ -284,6 +284,25 @@ async def test_of_a_pool_everybody_in_a_batch_gets_a_code(database: str) -> None
         assert await rows(shop, "SELECT count(DISTINCT code) FROM coupons") == [(30,)]
 
 
+async def test_gifts_that_wait_for_codes_are_given_when_some_come(database: str) -> None:
+    rest = {"challenges": [{"id": "c", "counts": "orders", "at": [1], "reward": "ten-off"}]}
+    document = program(codes="pool", rest=rest)
+    async with service(database, document) as shop:
+        await shop.deliver(enrolled(), enrolled(member_id=BOB), enrolled(member_id=CAT))
+        await shop.deliver(order(), order(order_id="2", member_id=BOB), order(order_id="3", member_id=CAT))
+        await shop.sweep()
+        assert await rows(shop, "SELECT count(*) FROM coupons") == [(0,)]
+        for batch in (["A", "B"], ["C", "D"]):
+            async with shop.context.pool.acquire() as connection:
+                await store.import_codes(plain(connection), "aurora", "ten-off", batch)
+            await shop.sweep()
+        assert await rows(shop, "SELECT code FROM coupons ORDER BY code") == [("A",), ("B",), ("C",)]
+        assert await rows(shop, "SELECT code FROM coupon_codes WHERE NOT drawn") == [("D",)]
+        assert await rows(shop, "SELECT count(*) FROM decisions WHERE kind = 'gift'") == [(3,)]
+    checked = await check(database, book(document))
+    assert (checked.stuck, checked.differences) == ([], [])
+
+
 async def test_debts_are_forgiven_by_a_version_that_brings_it(database: str) -> None:
     first, second = program(), program(version=2, effective_from=NOW + 50 * DAY, write_off_days=30)
     async with service(database, first, second) as shop:

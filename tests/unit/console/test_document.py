@@ -125,6 +125,14 @@ def test_a_type_that_is_missing_or_unknown_names_all_and_the_nearest(
     assert (finding.hint or "").startswith(guess)
 
 
+def test_what_is_no_coupon_has_no_days() -> None:
+    old = "value_minor: 100, cause: trees"
+    program, (finding,) = check(EVERYTHING.replace(old, f"{old}, valid_days: 9"))
+    assert program is None
+    assert (finding.line, finding.field) == (line_of(EVERYTHING, old), "rewards.9.valid_days")
+    assert finding.message == "only coupons run out, and this reward has none"
+
+
 def test_words_of_two_lists_are_told_together() -> None:
     _, (finding,) = check(EVERYTHING.replace("per: claim", "per: hour"))
     assert finding.message == (

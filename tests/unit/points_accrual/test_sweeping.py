@@ -1,6 +1,7 @@
 """What time alone changes comes in the order of its moments, however seldom somebody looks."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -19,8 +20,10 @@ from tests.unit.points_accrual.samples import (
     line,
     order,
     program,
+    spend,
     standing,
 )
+from tests.unit.points_accrual.test_replaying import same
 
 ACTIVE = T0 + 14 * DAY
 
@@ -162,3 +165,56 @@ def test_an_order_cancelled_before_its_time_ran_out_counted_until_then(learnt_af
     ledger.send(waiting.model_copy(update=gone)).sweep(T0 + 50 * DAY)
     (claim,) = (claim for claim in ledger.world.claims.values() if claim.key.kind == "order")
     assert [(step.acts_from, step.base_points) for step in claim.base] == [(T0, 100), (cancelled_at, 0)]
+
+
+def test_who_enrolled_before_any_version_was_in_force_gets_what_enrolment_brings_then() -> None:
+    welcome = {"type": "enrolment", "id": "welcome", "points": 100}
+    versions = [program(spend(), welcome, version=n, effective_from=T0 + (2 * n - 1) * DAY) for n in (1, 2)]
+    ledger = Ledger(*versions)
+    assert ledger.send(enrolled()).sweep(T0).buckets() == (0, 0, 0)
+    for later in (2, 4, 6):
+        assert ledger.sweep(T0 + later * DAY).buckets() == (0, 100, 0)
+
+
+@pytest.mark.parametrize("reward", [
+    {"type": "donation", "value_minor": 100, "cause": "trees"}, {"type": "draw_entry", "draw": "car"},
+    {"type": "membership", "membership": "plus", "days": 365},
+])  # fmt: skip
+def test_points_for_what_is_no_coupon_do_not_come_back_with_time(reward: dict[str, Any]) -> None:
+    """A version that was published says so still."""
+    draw = {"id": "car", "name": {"en": "Car"}, "closes_at": T0 + 90 * DAY, "winners": 1, "commitment": "0" * 64}
+    rest = {
+        "rewards": [reward | {"id": "it", "name": {"en": "It"}, "cost": 100, "valid_days": 5}], "draws": [draw],
+        "causes": [{"id": "trees", "name": {"en": "Trees"}}], "memberships": [{"id": "plus", "name": {"en": "Plus"}}],
+        "redemption": {"expired_coupon": "give_back"},
+    }  # fmt: skip
+    ledger = Ledger(program(pending_days=0, rest=rest)).send(enrolled(), order())
+    ledger.do(redeem, ANN, Redeem(reward_id="it"), T0 + DAY)
+    assert ledger.sweep(T0 + 30 * DAY).buckets() == (0, 0, 0)
+    assert [coupon.state for coupon in ledger.world.coupons.values()] == ["issued"]
+
+
+def test_a_gift_that_waited_for_a_code_is_given_once_there_are_some() -> None:
+    gift = {"id": "c", "counts": "orders", "at": [1, 2], "reward": "ten-off"}
+    ledger = Ledger(program(codes="pool", rest={"challenges": [gift]}))
+    codes: list[str] = []
+    ledger.world.new_code = lambda _program, _reward: codes.pop() if codes else None
+    ledger.send(enrolled(), order(), order(order_id="2")).sweep(T0 + DAY)
+    assert not ledger.world.coupons
+    for found, code in enumerate(("B", "A"), start=1):
+        codes.append(code)
+        ledger.sweep(T0 + (1 + found) * DAY)
+        assert len(ledger.world.coupons) == found
+    assert [coupon.code for coupon in ledger.world.coupons.values()] == ["B", "A"]
+    assert [decision.kind for decision in ledger.account().decisions].count("gift") == 2
+    same(ledger)
+
+
+def test_a_gift_that_waited_and_is_not_deserved_any_more_is_not_given() -> None:
+    gift = {"id": "c", "counts": "orders", "at": [1], "reward": "ten-off"}
+    ledger = Ledger(program(codes="pool", rest={"challenges": [gift]}))
+    ledger.world.new_code = lambda _program, _reward: None
+    ledger.send(enrolled(), order(), order(revision=2, payment="voided"))
+    ledger.world.new_code = lambda _program, _reward: "A"
+    ledger.sweep(T0 + DAY)
+    assert not ledger.world.coupons

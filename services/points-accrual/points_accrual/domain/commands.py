@@ -191,6 +191,12 @@ class Date(Command):
     at: Instant
 
 
+class GiveGift(Command):
+    """There are codes again for a gift of a challenge that waited for one."""
+
+    claim_id: str
+
+
 class JudgeAgain(Command):
     """A claim is judged again, because something that it depends on changed."""
 

@@ -27,11 +27,15 @@ from .terms import keep_up
 from .world import Announcement, World
 
 
-def draw_code(world: World, account: Account, decision: Decision, reward: Reward, what: object) -> str | None:
-    """A code for a coupon, where it has one of its own. Raises `RefusedError` when the pool is empty."""
+def draw_code(
+    world: World, account: Account, decision: Decision, reward: Reward, what: object, drawn: str | None = None
+) -> str | None:
+    """A code for a coupon, where it has one of its own; `drawn` already, maybe. Raises `RefusedError` when the pool is
+    empty.
+    """
     if reward.type in UNCODED or (isinstance(reward, Perk) and reward.standing_code is not None):
         return None
-    code: str | None = decision.pin(f"code:{what}", lambda: world.new_code(account.program_id, reward.id))
+    code: str | None = decision.pin(f"code:{what}", lambda: drawn or world.new_code(account.program_id, reward.id))
     if code is None:
         raise RefusedError("no_codes_left", "The pool of codes for this reward is empty; the shop must import more.")
     return code
@@ -43,7 +47,8 @@ def issue(
     """Hand a coupon out: from now on it can be used."""
     at = decision.effective_at
     coupon.state, coupon.issued_at, coupon.held_until = "issued", at, None
-    coupon.expires_at = at + timedelta(days=reward.valid_days) if reward.valid_days else None
+    runs_out = reward.valid_days and reward.type not in UNCODED  # A gift to a cause is not unused after some days.
+    coupon.expires_at = at + timedelta(days=reward.valid_days or 0) if runs_out else None
     world.coupons[coupon.coupon_id] = coupon
     world.touched_coupons.add(coupon.coupon_id)
     event = RewardIssuedV1(
@@ -63,15 +68,22 @@ def issue(
     return event, derived_id(at, event.TYPE, coupon.coupon_id), at
 
 
-def give(world: World, account: Account, decision: Decision, claim: Claim) -> list[Announcement]:
-    """The coupon of a challenge. With an empty pool it waits, and is given when the challenge is looked at next."""
+def waits(claim: Claim) -> bool:
+    """Whether a challenge was reached whose gift waits for a code."""
+    return bool(claim.key.kind == "challenge" and claim.detail.get("waiting") and claim.detail["reached"])
+
+
+def give(
+    world: World, account: Account, decision: Decision, claim: Claim, drawn: str | None = None
+) -> list[Announcement]:
+    """The coupon of a challenge, with the code that was `drawn`, or a new one. With an empty pool it waits."""
     assert claim.program_version is not None
     book = world.book(account.program_id, claim.program_version)
     reward = book.program.reward(claim.detail["reward"])
     assert reward is not None
     challenge, number, generation = (claim.detail[name] for name in ("challenge", "number", "generation"))
     try:
-        code = draw_code(world, account, decision, reward, f"{challenge}:{number}:{generation}")
+        code = draw_code(world, account, decision, reward, f"{challenge}:{number}:{generation}", drawn)
     except RefusedError:
         claim.detail["waiting"] = True
         return []

@@ -17,7 +17,7 @@ from .again import judge_waiting
 from .catalogue import RefusedError
 from .claims import Claim, Member
 from .sharing import receive, send
-from .sweeping import pass_time
+from .sweeping import give_waiting, pass_time
 from .world import Trace, World
 
 Handlers = Mapping[type[Event], Callable[[World, Any, str, Trace], None]]
@@ -64,6 +64,7 @@ class Ledger:
         for account in list(self.world.accounts.values()):
             pass_time(self.world, account, horizon)
             judge_waiting(self.world, account, horizon)
+            give_waiting(self.world, account, horizon)
         return self
 
     def do(self, act: Callable[..., Any], member_id: UUID, command: Any, at: datetime, key: str | None = None) -> Any:

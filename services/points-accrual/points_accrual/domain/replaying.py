@@ -134,6 +134,10 @@ def _write_off(world: World, account: Account, kept: Kept) -> None:
     sweeping.write_off(world, account, kept.read(commands.WriteOff), kept.occurred_at)
 
 
+def _gift(world: World, account: Account, kept: Kept) -> None:
+    sweeping.give_gift(world, account, kept.read(commands.GiveGift), kept.effective_at)
+
+
 def _receive(world: World, account: Account, kept: Kept) -> None:
     command = kept.read(commands.Receive)
     sharing.receive(world, account, command, command.key, TRACE)
@@ -154,6 +158,7 @@ REPLAYS: dict[str, Callable[[World, Account, Kept], None]] = {
     "sweep": _sweep,
     "run_out": _run_out,
     "write_off": _write_off,
+    "gift": _gift,
     "redeem": _command(commands.Redeem, spending.redeem),
     "capture": _command(commands.Capture, spending.capture),
     "release": _command(commands.Release, spending.release),

@@ -8,13 +8,14 @@ from typing import NamedTuple
 from contracts.points import Cause, PointsWaivedV1
 
 from .account import Account, begin
-from .again import judge_one
+from .again import judge_enrolment, judge_one
 from .announcing import told
 from .calendar import days_later
 from .clawback import forgive
-from .commands import Lapse, RunOut, Sweep, WriteOff
+from .commands import GiveGift, Lapse, RunOut, Sweep, WriteOff
 from .concluding import finish
 from .dates import pass_dates, replan_dates
+from .giving import give, waits
 from .lots import ClaimKey, Lot
 from .spending import run_out
 from .world import Trace, Trigger, World
@@ -121,6 +122,32 @@ def lapse(world: World, account: Account, command: Lapse) -> None:
     judge_one(world, account, trigger, claim, kind="lapse", command=command, key=key)
 
 
+def give_waiting(world: World, account: Account, horizon: datetime) -> None:
+    """Gifts that waited for codes, as far as there are some now."""
+    claims = world.claims_of.get(account.member_id, {})
+    for key in sorted(key for key, claim in claims.items() if waits(claim)):
+        code = world.new_code(account.program_id, claims[key].detail["reward"])
+        if code is not None:
+            give_gift(world, account, GiveGift(claim_id=key.id), horizon, code)
+
+
+def give_gift(world: World, account: Account, command: GiveGift, at: datetime, code: str | None = None) -> None:
+    """Give what a challenge owes; on a replay with the code of then."""
+    claim = world.claims[account.program_id, ClaimKey("challenge", command.claim_id)]
+    challenge, number, generation = (claim.detail[name] for name in ("challenge", "number", "generation"))
+    cause = Cause(kind="challenge", id=claim.key.id[:255], rule_id=challenge, number=number)
+    decision = begin(
+        account, "gift", f"gift:{generation}:{claim.key}", cause, occurred_at=at, recorded_at=at,
+        input=command.model_dump_json(),
+    )  # fmt: skip
+    claim.changed = True
+    events = give(world, account, decision, claim, code)
+    trace = Trace.fresh(cause.id)
+    finish(world, account, decision, trace)
+    for event in events:
+        world.tell(event, trace)
+
+
 def write_off(world: World, account: Account, command: WriteOff, due_at: datetime) -> None:
     """What a member owed for long is forgiven."""
     cause = Cause(kind="sweep", id=due_at.isoformat(), reason="written_off")
@@ -156,9 +183,19 @@ def write_off_at(world: World, account: Account) -> datetime | None:
 
 
 def _replan(world: World, account: Account, horizon: datetime) -> None:
-    """A new version of the program may know other days, or other ages of debts: of days those since it began."""
+    """A new version of the program may know other days, or other ages of debts: of days those since it began. Who
+    enrolled before there was any gets now what the enrolment brings.
+    """
     member, program = world.members[account.member_id], world.in_force(account.program_id, horizon)
-    if program is not None and member.dates_version < program.version:
+    if program is None or member.dates_version >= program.version:
+        return
+    if member.dates_version:
         before = world.programs.began(account.program_id, program.version) - TICK
-        since = min(horizon, before) if member.dates_version else horizon
-        replan_dates(world, account, member, since, program)
+        replan_dates(world, account, member, min(horizon, before), program)
+        return
+    replan_dates(world, account, member, horizon, program)
+    event_id = f"{account.program_id}:{program.version}"
+    trigger = Trigger(
+        "program", program.version, event_id, program.effective_from, horizon, Trace.fresh(event_id)
+    )  # fmt: skip
+    judge_enrolment(world, account, member, trigger)

@@ -38,7 +38,7 @@ from .reading import (
     uses,
 )
 from .saving import decided, publish_events, save, write, write_commands
-from .sweeps import load_continued, load_due, load_unjudged
+from .sweeps import load_continued, load_due, load_unjudged, load_waiting
 
 __all__ = [
     "APPROVAL_KEY",
@@ -68,6 +68,7 @@ __all__ = [
     "load_due",
     "load_for",
     "load_unjudged",
+    "load_waiting",
     "lock_approval",
     "lock_household",
     "look",

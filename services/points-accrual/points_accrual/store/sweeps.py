@@ -30,6 +30,7 @@ async def load_due(tx: Transaction, programs: ProgramBook, due: Round) -> World:
     due.keys = sorted({row["member_id"] for row in rows} | planned)[: due.most]
     await lock(tx, world, dict.fromkeys(due.keys))
     await claims.load_merged(tx, world)
+    await claims.load_kinds(tx, world, planned & world.accounts.keys(), ("date",))
     whole = await _not_lots_alone(tx, world, horizon)
     if whole:
         await coupons.load_due(tx, world, whole, horizon)
@@ -150,6 +151,25 @@ async def load_unjudged(tx: Transaction, programs: ProgramBook, due: Round) -> W
     )  # fmt: skip
     claims.keep(world, rows)
     await _load_rest(tx, world, max(due.horizon, tx.now + SKEW_MAX))
+    return world
+
+
+async def load_waiting(tx: Transaction, programs: ProgramBook, due: Round) -> World:
+    """Members of a partition with gifts that waited for a code of their pool, where it has some now."""
+    world = World(programs, tx.now)
+    rows = await tx.connection.fetch(
+        """SELECT DISTINCT c.member_id FROM claims c JOIN accounts a ON a.member_id = c.member_id AND a.partition = $1
+           WHERE c.detail @> '{"waiting": true, "reached": true}' AND c.member_id <> ALL($3::uuid[])
+             AND EXISTS (SELECT FROM coupon_codes k
+                         WHERE k.program_id = c.program_id AND k.reward_id = c.detail->>'reward' AND NOT k.drawn)
+           ORDER BY c.member_id LIMIT $2""",
+        due.partition, due.most, due.spared,
+    )  # fmt: skip
+    due.keys = [row["member_id"] for row in rows]
+    if due.keys:
+        await lock(tx, world, dict.fromkeys(due.keys))
+        await claims.load_merged(tx, world)
+        await _load_rest(tx, world, max(due.horizon, tx.now + SKEW_MAX))
     return world
 
 
