@@ -10,8 +10,9 @@ import asyncpg
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
 from . import offsets
-from .db import is_transient, pause_seconds, server_settings
+from .db import connect, is_transient, pause_seconds
 from .decoding import Decoded
+from .history import History
 from .log import log
 from .settings import Settings
 
@@ -23,8 +24,10 @@ class Revoked(Exception):
 class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
     """The partitions of one process, and the connection on which it works on them."""
 
-    def __init__(self, settings: Settings, name: str, cluster_id: Callable[[], Awaitable[str]]) -> None:
-        self._settings, self._name = settings, name
+    def __init__(
+        self, settings: Settings, name: str, cluster_id: Callable[[], Awaitable[str]], history: History
+    ) -> None:
+        self._settings, self._name, self._history = settings, name, history
         self._ask_cluster_id = cluster_id
         self._connection: asyncpg.Connection | None = None
         self._gaps: dict[TopicPartition, tuple[int, int]] = {}
@@ -109,12 +112,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
         """The one connection held for batches; made anew after it was lost."""
         if self._connection is None or self._connection.is_closed():
-            self._connection = await asyncpg.connect(
-                self._settings.dsn(),
-                timeout=self._settings.connect_timeout_seconds,
-                command_timeout=self._settings.statement_timeout_ms / 1000 + 5,
-                server_settings=server_settings(self._settings, f"{self._name}-shell"),
-            )
+            self._connection = await connect(self._settings, f"{self._name}-shell", self._history.check)
         try:
             yield self._connection
         except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError):

@@ -20,6 +20,7 @@ from .clock import Clock, in_turns, within
 from .db import is_transient, pause_seconds
 from .dead_letters import Failure, record_time
 from .decoding import Decoded, decode, describe
+from .history import History
 from .log import log
 from .published import Restored
 from .settings import Settings
@@ -50,9 +51,10 @@ class Shell(Assignment):
         ignored: frozenset[type[Event]],
         committed: Callable[[bool], None],
         cluster_id: Callable[[], Awaitable[str]],
+        history: History,
     ) -> None:
         """`committed`: called after each batch; whether it published anything."""
-        super().__init__(settings, name, cluster_id)
+        super().__init__(settings, name, cluster_id, history)
         self._clock = clock
         self._rank = {topic.name: rank for rank, topic in enumerate(consumes)}
         self._process, self._handled, self._ignored = process, handled, ignored

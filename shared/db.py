@@ -3,9 +3,9 @@
 import asyncio
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -56,7 +56,28 @@ def plain(connection: asyncpg.Connection | PoolConnectionProxy) -> asyncpg.Conne
     return cast(asyncpg.Connection, connection)
 
 
-async def open_pool(settings: Settings, name: str) -> asyncpg.Pool:
+Check = Callable[[asyncpg.Connection], Coroutine[Any, Any, None]]
+"""Looks at a new connection before it is used, and raises if it must not be."""
+
+
+async def connect(settings: Settings, name: str, check: Check | None = None) -> asyncpg.Connection:
+    """A connection of one's own to the service's database."""
+    connection = await asyncpg.connect(
+        settings.dsn(),
+        timeout=settings.connect_timeout_seconds,
+        command_timeout=settings.statement_timeout_ms / 1000 + 5,
+        server_settings=server_settings(settings, name),
+    )
+    if check is not None:
+        try:
+            await check(connection)
+        except BaseException:
+            connection.terminate()
+            raise
+    return connection
+
+
+async def open_pool(settings: Settings, name: str, check: Check) -> asyncpg.Pool:
     """A pool on the service's database. Waits for PostgreSQL instead of dying; cancel it to give up."""
     attempt = 0
     while True:
@@ -68,6 +89,7 @@ async def open_pool(settings: Settings, name: str) -> asyncpg.Pool:
                 timeout=settings.connect_timeout_seconds,
                 command_timeout=settings.statement_timeout_ms / 1000 + 5,
                 server_settings=server_settings(settings, name),
+                init=check,
                 reset=_nothing,
             )
         except (*TRANSIENT, asyncpg.InvalidCatalogNameError) as error:

@@ -13,7 +13,7 @@ from contracts.topics import TOPICS, Topic
 from . import published
 from .admin import reader, running, topic_bounds
 from .clock import Clock
-from .db import server_settings
+from .db import connect
 from .dead_letters import record_time
 from .decoding import decode
 from .kafka import cluster_id, wait_for_topics
@@ -126,13 +126,7 @@ class Learner:
             await until_done(stopping, "learning", learn)
 
     async def _connect(self) -> asyncpg.Connection:
-        settings = self._settings
-        return await asyncpg.connect(
-            settings.dsn(),
-            timeout=settings.connect_timeout_seconds,
-            command_timeout=settings.statement_timeout_ms / 1000 + 5,
-            server_settings=server_settings(settings, f"{self._name}-learner"),
-        )
+        return await connect(self._settings, f"{self._name}-learner")
 
     async def _learn(self) -> bool:
         connection = await self._connect()

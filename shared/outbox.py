@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.structs import RecordMetadata
 
 from . import published
-from .db import is_transient, pause_seconds, server_settings
+from .db import connect, is_transient, pause_seconds
 from .log import log
 from .sending import batches_of, cut_off, failure, pack_headers
 from .settings import Settings
@@ -100,12 +100,7 @@ class Relay:
                 watch.cancel()
 
     async def _lead(self, stopping: asyncio.Event) -> None:
-        connection = await asyncpg.connect(
-            self._settings.dsn(),
-            timeout=self._settings.connect_timeout_seconds,
-            command_timeout=self._settings.statement_timeout_ms / 1000 + 5,
-            server_settings=server_settings(self._settings, f"{self._name}-relay"),
-        )
+        connection = await connect(self._settings, f"{self._name}-relay")
         self._lost = asyncio.Event()
         connection.add_termination_listener(lambda _: self._lost.set())
         try:

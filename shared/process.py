@@ -49,6 +49,7 @@ class Process:
         self.learner = Learner(settings, context.clock, service.name, service.adopt)
         self.relay = Relay(settings, service.name, lambda: cluster_id(settings), self.learner.check)
         context.committed = self.relay.wake.set
+        context.history.changed = self._fail
         self.reader = (
             ReferenceReader(settings, service.name, service.reference, time.monotonic) if service.reference else None
         )
@@ -70,7 +71,7 @@ class Process:
         return Shell(
             settings, self.context.clock, service.name,
             consumes=service.consumes, process=process, handled=service.handled, ignored=service.ignored,
-            committed=self._committed, cluster_id=lambda: cluster_id(settings),
+            committed=self._committed, cluster_id=lambda: cluster_id(settings), history=self.context.history,
         )  # fmt: skip
 
     def _committed(self, published: bool) -> None:

@@ -15,6 +15,7 @@ from contracts.topics import Topic
 from .access import Tokens
 from .clock import Clock, SystemClock
 from .db import TRANSIENT, Retry, is_transient, open_pool, pause_seconds, plain
+from .history import History
 from .http import Problem
 from .kafka import Reference
 from .log import log
@@ -42,6 +43,7 @@ class Context:
         """Whether the reference topic's end was confirmed lately."""
         self.learnt: Callable[[], bool] = lambda: True
         """Whether the database knows all that was published; see `learning`."""
+        self.history = History()
         self._pool: asyncpg.Pool | None = None
         self._wakes: dict[str, asyncio.Event] = {}
 
@@ -61,7 +63,7 @@ class Context:
 
     async def open(self) -> None:
         """Reach the database, however long it takes."""
-        self._pool = await open_pool(self.settings, self.name)
+        self._pool = await open_pool(self.settings, self.name, self.history.check)
 
     async def close(self) -> None:
         """Close the pool; connections that do not end are cut."""
