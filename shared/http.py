@@ -11,7 +11,6 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .db import TRANSIENT, Retry, is_transient
@@ -151,7 +150,6 @@ class _Edge:
 
 
 AtOnce = Callable[[Request], Awaitable[Response | None]]
-_PASSED = "laurel.passed"
 
 
 class _Asked(APIRoute):
@@ -160,41 +158,44 @@ class _Asked(APIRoute):
     at_once: AtOnce
 
 
-class _First(Route):
-    """Comes before all other routes; what it has no answer to goes on to them."""
-
-    def __init__(self, route: _Asked) -> None:
-        super().__init__(route.path, route.endpoint, include_in_schema=False)
-        self.methods, self._at_once = route.methods, type(route).at_once
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        match, found = super().matches(scope)
-        return (match, found) if match is Match.FULL and _PASSED not in scope else (Match.NONE, {})
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = await self._at_once(Request(scope, receive))
-        if response is not None:
-            await response(scope, receive, send)
-            return
-        scope[_PASSED] = True
-        await scope["router"](scope, receive, send)
-
-
 def answered(at_once: AtOnce) -> type[APIRoute]:
-    """Routes for what is asked most: `at_once` answers without FastAPI's way to routes, dependencies and arguments,
-    which takes longer than all else. Where it gives None, as to whatever is rare or wrong, the route goes that way; it
-    must not have read the body then. No dependency is asked, so it checks for itself who may have what.
+    """Routes for what is asked most: `at_once` answers without the framework's way to routes, dependencies and
+    arguments, which takes longer than all else. Where it gives None, as to whatever is rare or wrong, the route goes
+    that way; it must not have read the body then. No dependency is asked, so it checks for itself who may have what.
     """
     return type("Asked", (_Asked,), {"at_once": staticmethod(at_once)})
 
 
-def first_routes(router: APIRouter) -> list[BaseRoute]:
-    """What `answered` routes of the router put before all others of an application."""
-    return [_First(route) for route in router.routes if isinstance(route, _Asked)]
+class _First:
+    """Answers `answered` routes at once, and lets all else pass. Their parameters in the path are texts."""
+
+    def __init__(self, app: ASGIApp, routes: Sequence[_Asked]) -> None:
+        self._app, self._routes = app, routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        for route in self._routes if scope["type"] == "http" else ():
+            if scope["method"] in (route.methods or ()) and (found := route.path_regex.match(scope["path"])):
+                request = Request({**scope, "path_params": found.groupdict()}, receive)
+                if response := await self._answer(type(route).at_once, request):
+                    await response(scope, receive, send)
+                    return
+        await self._app(scope, receive, send)
+
+    async def _answer(self, at_once: AtOnce, request: Request) -> Response | None:
+        try:
+            return await at_once(request)
+        except Problem as problem:
+            return problem.response()
+        except ClientDisconnect:
+            raise
+        except Exception as error:  # noqa: BLE001 - told as the other routes tell it
+            return await _on_error(request, error)
 
 
-def create_app(title: str, *, body_bytes_max: int) -> FastAPI:
-    """An application with the handlers above; the caller adds routes."""
+def create_app(title: str, *, body_bytes_max: int, routes: APIRouter | None = None) -> FastAPI:
+    """An application with the handlers above, which answers the `answered` ones of these routes at once. The caller
+    adds routes, these too.
+    """
     app = FastAPI(title=f"Laurel {title}", version="1", docs_url="/docs", redoc_url=None, openapi_url="/openapi.json")
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_invalid)
@@ -202,5 +203,7 @@ def create_app(title: str, *, body_bytes_max: int) -> FastAPI:
     # Said one by one: what only `Exception` covers is raised again for the server, which writes down its stack.
     for kind in (*TRANSIENT, asyncpg.InterfaceError, Retry, Exception):
         app.add_exception_handler(kind, _on_error)
+    asked = [route for route in routes.routes if isinstance(route, _Asked)] if routes else []
+    app.add_middleware(_First, routes=asked)
     app.add_middleware(_Edge, body_bytes_max=body_bytes_max)
     return app

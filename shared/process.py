@@ -16,7 +16,7 @@ from .bus import Shell
 from .clock import within
 from .db import MIGRATIONS, missing_migrations, plain
 from .health import Health
-from .http import create_app, first_routes, still_learning
+from .http import create_app, still_learning
 from .kafka import ReferenceReader, cluster_id, subscribe, wait_for_topics
 from .learning import Learner
 from .log import log
@@ -83,13 +83,13 @@ class Process:
 
     def app(self) -> FastAPI:
         """The service's HTTP application."""
-        app = create_app(self.service.name, body_bytes_max=self.context.settings.http_body_bytes_max)
+        service, settings = self.service, self.context.settings
+        app = create_app(service.name, body_bytes_max=settings.http_body_bytes_max, routes=service.routes)
         app.state.tokens, app.state.clock = self.context.tokens, self.context.clock
         self.health.add_routes(app)
-        if self.service.routes is not None:
-            app.router.routes[:0] = first_routes(self.service.routes)
-            waiting = [] if self.service.stores_first else [Depends(self._require_learnt)]
-            app.include_router(self.service.routes, dependencies=waiting)
+        if service.routes is not None:
+            waiting = [] if service.stores_first else [Depends(self._require_learnt)]
+            app.include_router(service.routes, dependencies=waiting)
         return app
 
     async def _require_learnt(self, request: Request) -> None:
@@ -116,7 +116,7 @@ class Process:
         config = uvicorn.Config(
             self.app(), host=settings.http_host, port=settings.http_port, log_config=None, access_log=False,
             limit_concurrency=1000, timeout_keep_alive=15, h11_max_incomplete_event_size=64 * 1024,
-            timeout_graceful_shutdown=10, server_header=False,
+            timeout_graceful_shutdown=10, server_header=False, proxy_headers=False,
         )  # fmt: skip
         server = uvicorn.Server(config)
         server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]

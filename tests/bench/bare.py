@@ -40,6 +40,7 @@ def main() -> None:
     uvicorn.run(
         App(os.environ[SECRET].encode()), host="127.0.0.1", port=int(os.environ[PORT]), log_config=None,
         access_log=False, limit_concurrency=1000, timeout_keep_alive=15, lifespan="off", server_header=False,
+        proxy_headers=False,
     )  # fmt: skip
 
 

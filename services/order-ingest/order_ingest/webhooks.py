@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
+import asyncpg
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
@@ -15,7 +16,6 @@ from shared.http import Problem
 from shared.service import Context
 from shared.telemetry import counter, current_traceparent
 from shared.together import Together
-from shared.transaction import Transaction
 
 from . import store
 from .store import Connection, NewDelivery
@@ -98,12 +98,12 @@ class Receiver:
             await self._together(delivery, len(delivery.body))
 
     async def _store(self, deliveries: Sequence[NewDelivery]) -> Sequence[None]:
-        async def store_all(tx: Transaction) -> None:
-            await store.insert_deliveries(tx.connection, deliveries)
+        async def insert(connection: asyncpg.Connection) -> None:
+            await store.insert_deliveries(connection, deliveries)
 
         # Longer than that nobody waits for it.
         async with asyncio.timeout(KEPT_SECONDS_MAX):
-            await self._context.execute(store_all, tries=TRIES)
+            await self._context.on_connection(insert, tries=TRIES)
         return [None] * len(deliveries)
 
     async def _connection(self, connection_id: str) -> Connection:
@@ -112,11 +112,11 @@ class Receiver:
         if cached is not None and cached[0] <= now < cached[0] + CONNECTION_CACHED:
             return cached[1]
 
-        async def find(tx: Transaction) -> Connection | None:
-            return await store.find_connection(tx.connection, connection_id, now=tx.now)
+        async def find(connection: asyncpg.Connection) -> Connection | None:
+            return await store.find_connection(connection, connection_id, now=now)
 
         printable = connection_id.isascii() and connection_id.isprintable()
-        connection = await self._context.execute(find, tries=TRIES) if printable else None
+        connection = await self._context.on_connection(find, tries=TRIES) if printable else None
         if connection is None:
             self._known.pop(connection_id, None)
             raise Problem(404, "Unknown connection", "there is no such connection, or it is switched off")

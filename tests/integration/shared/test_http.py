@@ -8,7 +8,7 @@ import pytest
 from fastapi import APIRouter, FastAPI, Request, Response
 from pydantic import BaseModel
 
-from shared.http import Problem, answered, create_app, first_routes
+from shared.http import Problem, answered, create_app
 from shared.telemetry import current_traceparent
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -39,9 +39,8 @@ def _asked() -> APIRouter:
 
 
 def _app() -> FastAPI:
-    app = create_app("test", body_bytes_max=1000)
     asked = _asked()
-    app.router.routes[:0] = first_routes(asked)
+    app = create_app("test", body_bytes_max=1000, routes=asked)
     app.include_router(asked)
 
     @app.post("/echo")
