@@ -86,8 +86,10 @@ class Shell(Assignment):
             try:
                 await self._wait_for_operator()
                 async with self.lock:
+                    # What is dropped stays so when this batch is tried again: a gap is proved by a later fetch.
+                    decoded = await self.without_gaps(decoded)
                     with _not_collecting():
-                        done = await self._done(await self.without_gaps(decoded))
+                        done = await self._done(decoded)
                     if done:
                         return
             except Revoked:

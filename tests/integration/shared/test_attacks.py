@@ -8,7 +8,9 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.partitioner import DefaultPartitioner
 
+from shared.bus import Shell
 from shared.outbox import Row, insert
+from shared.process import Process
 from shared.sweeper import Round, Sweeper
 
 from .toy import Toy, record, until
@@ -55,28 +57,57 @@ async def test_a_position_set_back_loses_nothing_beside_a_poison(toy: Toy) -> No
     await toy.send(*(record(number, partition=0) for number in range(10)))
     async with toy.running() as process:
         await until(lambda: _has(toy, "9"))
-        shell = process.shell
-        assert shell is not None
-        async with shell.lock:
-            shell.consumer().pause(*(TopicPartition(toy.topic.name, n) for n in range(4)))
-        await asyncio.sleep(0.5)
+        shell = await _paused(process)
         await toy.send(*(record(number, partition=0) for number in range(10, 15)))
         await toy.send(record(100, kind="poison", partition=1))
-        reader = AIOKafkaConsumer(
-            toy.topic.name, bootstrap_servers=toy.kafka, group_id=None, auto_offset_reset="earliest"
-        )
-        await reader.start()
-        records: list[ConsumerRecord] = []
-        while len(records) < 16:
-            for found in (await reader.getmany(timeout_ms=200)).values():
-                records += found
-        await reader.stop()
+        records = await _all_records(toy, 16)
         await toy.fetch("UPDATE consumer_offsets SET position = 3 WHERE partition = 0")
         await toy.fetch("DELETE FROM effects WHERE activity_id::int >= 3")
         await shell.handle([item for item in records if item.partition == 1 or item.offset >= 10])
         shell.consumer().resume(*(TopicPartition(toy.topic.name, n) for n in range(4)))
         await asyncio.sleep(4)
     assert sorted(map(int, await toy.effects())) == list(range(15))
+
+
+async def test_what_was_fetched_before_a_seek_stays_dropped_when_the_batch_is_tried_again(toy: Toy) -> None:
+    """Only what is fetched after the seek can prove a gap."""
+    await toy.send(*(record(number, partition=0) for number in range(10)))
+    async with toy.running() as process:
+        await until(lambda: _has(toy, "9"))
+        shell = await _paused(process)
+        await toy.send(*(record(number, partition=0) for number in range(10, 15)))
+        await toy.send(record(15, partition=1))
+        records = await _all_records(toy, 16)
+        await toy.fetch("UPDATE consumer_offsets SET position = 3 WHERE partition = 0")
+        await toy.fetch("DELETE FROM effects WHERE activity_id::int >= 3")
+        async with shell.lock:
+            shell.expected[TopicPartition(toy.topic.name, 0)] = 3
+        toy.failures = [ConnectionResetError("the session was lost")]
+        await shell.handle([item for item in records if item.partition == 1 or item.offset >= 10])
+        shell.consumer().resume(*(TopicPartition(toy.topic.name, n) for n in range(4)))
+        await until(lambda: _has(toy, "14"))
+    assert sorted(map(int, await toy.effects())) == list(range(16))
+
+
+async def _paused(process: Process) -> Shell:
+    """The shell, which reads nothing by itself any more."""
+    shell = process.shell
+    assert shell is not None
+    async with shell.lock:
+        shell.consumer().pause(*(item for item in shell.expected))
+    await asyncio.sleep(0.5)
+    return shell
+
+
+async def _all_records(toy: Toy, count: int) -> list[ConsumerRecord]:
+    reader = AIOKafkaConsumer(toy.topic.name, bootstrap_servers=toy.kafka, group_id=None, auto_offset_reset="earliest")
+    await reader.start()
+    records: list[ConsumerRecord] = []
+    while len(records) < count:
+        for found in (await reader.getmany(timeout_ms=200)).values():
+            records += found
+    await reader.stop()
+    return records
 
 
 async def test_one_bad_sweep_leaves_other_partitions_alone(toy: Toy) -> None:

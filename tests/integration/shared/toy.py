@@ -37,6 +37,8 @@ class Toy:
         self.name = name or f"toy-{uuid4().hex[:8]}"
         self.topic = Topic(f"test.{self.name}", "test", "member", (ActivityRecordedV1,), (self.name,), "For a test.")
         self.slow_seconds = 0.0
+        self.failures: list[Exception] = []
+        """What goes wrong with the next batches."""
         self.sweep: Sweep | None = None
         self.looks: list[int] = []
         """How many effects a loop saw each time that it looked."""
@@ -55,6 +57,8 @@ class Toy:
             await admin.close()
 
     async def handle(self, tx: Transaction, batch: list[Message]) -> None:
+        if self.failures:
+            raise self.failures.pop()
         for message in batch:
             assert isinstance(message.data, ActivityRecordedV1)
             if message.data.kind == "poison":
