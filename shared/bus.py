@@ -30,6 +30,8 @@ from .transaction import Process, Transaction
 _ACKNOWLEDGE_SECONDS = 5.0
 _DECODE_AT_ONCE = 25
 """Records, before requests that wait are given a turn: a whole batch takes longer than an answer should."""
+_TRIES_TOGETHER = 3
+"""Of a batch that fails by what passes; then one by one, since together it may take longer than a session lives."""
 
 
 class _WentBack(Exception):
@@ -89,7 +91,7 @@ class Shell(Assignment):
                     # What is dropped stays so when this batch is tried again: a gap is proved by a later fetch.
                     decoded = await self.without_gaps(decoded)
                     with _not_collecting():
-                        done = await self._done(decoded)
+                        done = await self._done(decoded, singly=attempt >= _TRIES_TOGETHER)
                     if done:
                         return
             except Revoked:
@@ -106,11 +108,13 @@ class Shell(Assignment):
                 self._still_alive()
                 await asyncio.sleep(pause_seconds(attempt, self._settings.retry_seconds_max))
 
-    async def _done(self, work: list[Decoded]) -> bool:
+    async def _done(self, work: list[Decoded], *, singly: bool) -> bool:
         """All of it at once, else one by one; False if the breaker opened."""
         try:
-            if (error := await self._attempt(work)) is not None:
-                log.warning("batch is done one by one", records=len(work), error=describe(error))
+            error = None if singly else await self._attempt(work)
+            if singly or error is not None:
+                why = describe(error) if error else "it was tried often enough: together it may take too long"
+                log.warning("batch is done one by one", records=len(work), error=why)
                 await self._one_by_one(work)
         except breaker.Opened as opened:
             async with self.connection() as connection:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from uuid import UUID
 
 from contracts.base import Event
 from contracts.challenges import ChallengeCompletedV1, ChallengeProgressedV1
@@ -27,6 +28,7 @@ from contracts.points import (
 )
 from contracts.program import ProgramBook
 from contracts.rewards import RewardExpiredV1, RewardIssuedV1, RewardReturnedV1, RewardUsedV1
+from shared.clock import in_turns
 from shared.sweeper import Round
 from shared.transaction import Cause, Message, Permanent, Transaction
 
@@ -34,12 +36,22 @@ from . import store
 from .domain.member import Member
 from .store import World
 
+ANSWER_EVERY = 5
+"""So many members are held against the ladder before requests that wait are given a turn."""
+
 
 async def process(programs: ProgramBook, tx: Transaction, batch: list[Message]) -> None:
-    """One batch, in one transaction."""
+    """One batch, in one transaction. Who is concerned is held against the ladder once: that looks at all they ever
+    bought, and only where they stand after the batch is told.
+    """
     world = await store.load(tx, programs, batch)
+    news: dict[UUID, tuple[datetime, Cause]] = {}
     for message in batch:
-        HANDLERS[type(message.data)](world, message)
+        happened_at = HANDLERS[type(message.data)](world, message)
+        if happened_at is not None:
+            news[UUID(message.data.key())] = happened_at, Cause.of(message)
+    async for member_id in in_turns(news, ANSWER_EVERY):
+        _reassess(world, world.members[member_id], world.now, *news[member_id])
     await store.save(tx, world)
 
 
@@ -55,50 +67,47 @@ async def sweep(programs: ProgramBook, tx: Transaction, due: Round) -> int:
     return len(world.members)
 
 
-def _member(world: World, message: Message) -> None:
+def _member(world: World, message: Message) -> datetime | None:
     event = message.data
     assert isinstance(event, MemberChangedV1)
     member = world.members[event.member_id]
     if event.version > member.profile_version:
         member.profile_version, member.status, member.changed = event.version, event.status, True
-    if not member.program_version:
-        # At once, so that the sweeper need not look at everybody who is new.
-        _reassess(world, member, world.now, event.recorded_at, Cause.of(message))
+    # At once, so that the sweeper need not look at everybody who is new.
+    return None if member.program_version else event.recorded_at
 
 
-def _points(world: World, message: Message) -> None:
+def _points(world: World, message: Message) -> datetime | None:
     event = message.data
     assert isinstance(event, ClaimEvent)
     _check_program(world, event)
     member = world.members[event.member_id]
-    if event.base is not None and member.learn(event.base, event.sequence):
-        _reassess(world, member, world.now, event.occurred_at, Cause.of(message))
+    return event.occurred_at if event.base is not None and member.learn(event.base, event.sequence) else None
 
 
-def _issued(world: World, message: Message) -> None:
+def _issued(world: World, message: Message) -> datetime | None:
     event = message.data
     assert isinstance(event, RewardIssuedV1)
     if event.kind != "membership":
-        return
+        return None
     _check_program(world, event)
     member = world.members[event.member_id]
     try:
         news = member.learn_coupon(event.coupon_id, lambda coupon: coupon.with_issue(event))
     except ValueError as error:
         raise Permanent(str(error)) from error
-    if news:
-        _reassess(world, member, world.now, event.issued_at, Cause.of(message))
+    return event.issued_at if news else None
 
 
-def _returned(world: World, message: Message) -> None:
+def _returned(world: World, message: Message) -> datetime | None:
     event = message.data
     assert isinstance(event, RewardReturnedV1)
     if event.kind != "membership":
-        return
+        return None
     _check_program(world, event)
     member = world.members[event.member_id]
-    if member.learn_coupon(event.coupon_id, lambda coupon: coupon.with_return(event)):
-        _reassess(world, member, world.now, event.returned_at, Cause.of(message))
+    news = member.learn_coupon(event.coupon_id, lambda coupon: coupon.with_return(event))
+    return event.returned_at if news else None
 
 
 def _check_program(world: World, event: Event) -> None:
@@ -119,7 +128,7 @@ def _reassess(world: World, member: Member, now: datetime, occurred_at: datetime
         world.announce(event, cause)
 
 
-HANDLERS: dict[type[Event], Callable[[World, Message], None]] = {
+HANDLERS: dict[type[Event], Callable[[World, Message], datetime | None]] = {
     MemberChangedV1: _member,
     PointsGrantedV1: _points,
     PointsClawedBackV1: _points,
@@ -127,6 +136,7 @@ HANDLERS: dict[type[Event], Callable[[World, Message], None]] = {
     RewardIssuedV1: _issued,
     RewardReturnedV1: _returned,
 }
+"""When what is news happened; None when nothing is."""
 IGNORED: frozenset[type[Event]] = frozenset(
     {
         PointsActivatedV1,

@@ -53,6 +53,14 @@ async def test_a_restart_goes_on_where_the_database_says(toy: Toy) -> None:
     assert sorted(await toy.effects()) == _numbers(80)
 
 
+async def test_a_batch_that_takes_too_long_together_is_done_one_by_one(toy: Toy) -> None:
+    await toy.send(*(record(number) for number in range(20)))
+    toy.most_in_time = 1
+    async with toy.running():
+        await until(lambda: _all_of(toy, 20))
+    assert sorted(await toy.effects()) == _numbers(20)
+
+
 async def test_a_new_database_reads_old_topics_from_the_beginning(toy: Toy) -> None:
     await toy.send(*(record(number) for number in range(40)))
     async with toy.running():

@@ -39,6 +39,8 @@ class Toy:
         self.slow_seconds = 0.0
         self.failures: list[Exception] = []
         """What goes wrong with the next batches."""
+        self.most_in_time = 10_000
+        """Of more at once the session is ended."""
         self.sweep: Sweep | None = None
         self.looks: list[int] = []
         """How many effects a loop saw each time that it looked."""
@@ -59,6 +61,8 @@ class Toy:
     async def handle(self, tx: Transaction, batch: list[Message]) -> None:
         if self.failures:
             raise self.failures.pop()
+        if len(batch) > self.most_in_time:
+            raise asyncpg.IdleInTransactionSessionTimeoutError("the session was ended")
         for message in batch:
             assert isinstance(message.data, ActivityRecordedV1)
             if message.data.kind == "poison":

@@ -138,17 +138,16 @@ async def test_any_order_and_batches_end_with_the_same_intervals(service: Harnes
 async def test_tier_points_of_an_earlier_program_count(service: Harness) -> None:
     opening = points(fact("old", NOW - 30 * DAY, 250), of=PointsImportedV1, kind="import")
     await service.deliver(opening, points(fact("1", NOW, 60, sequence=2)))
-    assert [(event.change, event.to_tier_id) for event in await standings(service)] == [
-        ("upgraded", "silver"),
-        ("upgraded", "gold"),
-    ]
+    told = [(event.version, event.change, event.from_tier_id, event.to_tier_id) for event in await standings(service)]
+    assert told == [(1, "upgraded", "basic", "gold")], "where they stand after the batch, and no step between"
     body = await get(service)
     assert body["tier_points"] == 310
 
 
 async def test_a_membership_is_announced_and_shown(service: Harness) -> None:
     message = service.message(issued(1, NOW - DAY, 90))
-    await service.deliver(profile(), points(fact("1", NOW - 2 * DAY, 150)), message)
+    await service.deliver(profile(), points(fact("1", NOW - 2 * DAY, 150)))
+    await service.deliver(message)
     first, second = await service.outbox()
     assert isinstance(first[1], StandingChangedV1)
     assert isinstance(second[1], StandingChangedV1)
@@ -194,7 +193,8 @@ async def test_other_rewards_are_no_memberships(service: Harness) -> None:
 
 
 async def test_the_sweeper_announces_what_has_come_true(service: Harness) -> None:
-    await service.deliver(profile(), points(fact("1", NOW - 364 * DAY, 150)), points(fact("2", NOW, 200, sequence=2)))
+    await service.deliver(profile(), points(fact("1", NOW - 364 * DAY, 150)))
+    await service.deliver(points(fact("2", NOW, 200, sequence=2)))
     assert [event.to_tier_id for event in await standings(service)] == ["silver", "gold"]
     assert await service.sweep() == 0
     first, second = datetime(2026, 11, 24, 12, tzinfo=UTC), datetime(2027, 11, 23, 12, tzinfo=UTC)
