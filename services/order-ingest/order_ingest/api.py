@@ -17,7 +17,7 @@ from contracts.commerce import ActivityReport, MemberReport, OrderReport
 from contracts.members import CustomerRef
 from contracts.orders import OrderChangedV1
 from shared.access import MEMBER_TTL_MAX, Principal, require
-from shared.http import Problem, answered, unknown
+from shared.http import Problem, answered, still_learning, unknown
 from shared.service import Context
 from shared.telemetry import current_traceparent
 from shared.transaction import Transaction
@@ -189,7 +189,7 @@ def _add_lookups(router: APIRouter, context: Context) -> None:
         )
         facts = render(OrderState.model_validate_json(row["state"])) if row else None
         if row is None or facts is None:
-            raise Problem(404, "Unknown order", f"source {source} has told no such order")
+            raise unknown("Unknown order", f"source {source} has told no such order", learnt=context.learnt())
         return store.order_event(principal.program_id, row["member_id"], row["revision"], row["recorded_at"], facts)
 
     @router.post("/member-tokens", status_code=201, summary="Make a token for a member")
@@ -272,6 +272,9 @@ async def _answered(tx: Transaction, program_id: str, key: str, request: bytes) 
 
 async def _find(context: Context, program_id: str, **named: Any) -> MemberView:
     if named.get("email"):
+        # Whose address it is may have changed since the backup; whose customer it is does not.
+        if not context.learnt():
+            raise still_learning()
         named["email"] = named["email"].strip().lower()
 
     async def work(connection: asyncpg.Connection) -> asyncpg.Record | None:

@@ -237,6 +237,17 @@ async def test_a_store_makes_tokens_for_its_members(edge: Edge) -> None:
     assert (await post(edge, "member-tokens", {}))[0] == 422
 
 
+async def test_before_all_was_read_back_an_address_gives_nobody_a_token(edge: Edge) -> None:
+    """It may have gone to somebody else since the backup."""
+    await post(edge, "orders", order())
+    await edge.read()
+    edge.harness.context.learnt = lambda: False
+    assert (await post(edge, "member-tokens", {"email": "ada@example.com"}))[0] == 503
+    answer = await edge.client.get("/v1/members?email=ada@example.com", headers=edge.store_token)
+    assert answer.status_code == 503
+    assert (await post(edge, "member-tokens", {"source": "shop", "customer_id": "c-1"}))[0] == 201
+
+
 async def test_an_address_that_an_account_merely_typed_leads_to_nobody(edge: Edge) -> None:
     await post(edge, "members", person(customer={"customer_id": "c-1", "email": "eve@example.com", "account": True}))
     await edge.read()
