@@ -305,6 +305,17 @@ async def test_redemptions_beside_clawbacks(ledger: Harness) -> None:
     assert balances["active"] - balances["deficit"] == 600 - 400 - 100 * spent
 
 
+async def test_only_the_shop_names_the_order_that_points_pay_for(ledger: Harness) -> None:
+    """A member could name one, use the code in another, and have the first refunded: the points came back."""
+    await earn(ledger, 500)
+    body, statuses = {"reward_id": "ten-off", "order": "shop:1"}, []
+    for scope in ("member", "store"):
+        headers = ledger.token(scope, member_id=ANN if scope == "member" else None) | {"Idempotency-Key": scope}
+        answer = await ledger.client.post(f"/v1/members/{ANN}/redemptions", json=body, headers=headers)
+        statuses.append(answer.status_code)
+    assert statuses == [403, 201]
+
+
 async def test_codes_from_a_pool(database: str) -> None:
     async with service(database, program(pending_days=0, codes="pool")) as ledger:
         await earn(ledger, 1000)

@@ -12,6 +12,7 @@ from contracts.base import Slug
 from contracts.money import minor_digits
 from contracts.program import AnyAmount, ProgramBook
 from shared.access import Principal, require
+from shared.http import Problem
 from shared.service import Context
 
 from .. import store
@@ -42,7 +43,9 @@ class RedemptionRequest(Body):
     hold: bool = False
     """Reserve the points only; capture or release them later."""
     order: OrderName | None = None
-    """`source:order_id` of the order that they pay for, where it is known."""
+    """`source:order_id` of the order that they pay for, where it is known. Only the shop says so: a refund of that order
+    gives the points back.
+    """
 
 
 class CaptureRequest(Body):
@@ -88,6 +91,9 @@ def _add_redemptions(router: APIRouter, context: Context, programs: ProgramBook)
     async def post_redemption(
         member_id: UUID, principal: AnyMember, body: RedemptionRequest, idempotency_key: IdempotencyKey
     ) -> Redeemed:
+        if body.order is not None and principal.scope == "member":
+            text = "only the shop names the order that points pay for: hold the points, and have it capture them"
+            raise Problem(403, "Not allowed", text)
         command = Redeem(**body.model_dump())
         need = partial(_need, programs, principal.program_id, member_id, command)
         return await run(  # type: ignore[no-any-return]
