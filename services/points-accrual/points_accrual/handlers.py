@@ -76,7 +76,9 @@ async def sweep(programs: ProgramBook, tx: Transaction, due: Round) -> int:
                 decide(world, account, due.horizon)
                 account.changed = True  # when it is due next was found anew
             await store.save(tx, world)
-            return len(world.accounts)
+            if world.moved or any(account.decisions for account in world.accounts.values()):
+                return len(world.accounts)
+            # What is due and stays so must not keep from the others for ever what comes after it here.
     return 0
 
 

@@ -284,6 +284,19 @@ async def test_of_a_pool_everybody_in_a_batch_gets_a_code(database: str) -> None
         assert await rows(shop, "SELECT count(DISTINCT code) FROM coupons") == [(30,)]
 
 
+async def test_what_stays_due_keeps_no_sweep_going(database: str) -> None:
+    """Points of an order that moved wait on terms that its rules have no more: nothing will be told of them."""
+    terms = [{"id": "later", "pending": {"fulfilled": True, "cancel_after_days": 10}}]
+    bonus = {"type": "order", "id": "bonus", "points": 50}
+    first = program(spend(), bonus, terms=terms)
+    second = program(spend(), bonus | {"terms": "later"}, terms=terms, version=2, effective_from=T0)
+    async with service(database, first, second) as shop:
+        await shop.deliver(enrolled(T0 - DAY), order(placed_at=T0 + timedelta(minutes=1)))
+        await shop.deliver(order(revision=2, placed_at=T0 - timedelta(minutes=1), recorded_at=T0 + DAY))
+        shop.clock.at = T0 + 40 * DAY
+        assert [await shop.sweep() > 0 for _ in range(4)][-1] is False
+
+
 async def test_gifts_that_wait_for_codes_are_given_when_some_come(database: str) -> None:
     rest = {"challenges": [{"id": "c", "counts": "orders", "at": [1], "reward": "ten-off"}]}
     document = program(codes="pool", rest=rest)

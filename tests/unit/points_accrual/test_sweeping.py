@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from contracts.orders import OrderChangedV1
+from contracts.orders import Dispute, OrderChangedV1
 from contracts.program import Program
 from points_accrual.domain.commands import Redeem
 from points_accrual.domain.spending import redeem
@@ -165,6 +165,32 @@ def test_an_order_cancelled_before_its_time_ran_out_counted_until_then(learnt_af
     ledger.send(waiting.model_copy(update=gone)).sweep(T0 + 50 * DAY)
     (claim,) = (claim for claim in ledger.world.claims.values() if claim.key.kind == "order")
     assert [(step.acts_from, step.base_points) for step in claim.base] == [(T0, 100), (cancelled_at, 0)]
+
+
+def contested(number: str, placed_at: datetime, at: datetime, *, revision: int, won: bool = False) -> OrderChangedV1:
+    """An order that somebody disputes two days after it was placed; `at`: when that, or that the shop won, is told."""
+    opened_at = placed_at + 2 * DAY
+    dispute = Dispute(
+        dispute_id=number, opened_at=opened_at, outcome="won" if won else "open", closed_at=at if won else None
+    )  # fmt: skip
+    return order(order_id=number, placed_at=placed_at, revision=revision, disputes=(dispute,), recorded_at=at,
+                 updated_at=at)  # fmt: skip
+
+
+@pytest.mark.parametrize(("won", "ends"), [("1", (0, 100, 0)), ("2", (0, 0, 0))])
+def test_a_debt_is_forgiven_where_it_is_still_open(won: str, ends: tuple[int, int, int]) -> None:
+    """The first was paid by another order: its points come back when the dispute is won, those of the second do not."""
+    ledger = Ledger(program(pending_days=0, clawback="unlimited", write_off_days=30)).send(enrolled())
+    for number, placed_at in (("1", T0), ("2", T0 + 10 * DAY)):
+        ledger.send(order(order_id=number, placed_at=placed_at))
+        ledger.do(redeem, ANN, Redeem(reward_id="ten-off"), placed_at + DAY)
+        ledger.send(contested(number, placed_at, placed_at + 2 * DAY, revision=2))
+        assert ledger.buckets() == (0, 0, 100)
+        if number == "1":
+            assert ledger.send(order(order_id="3", placed_at=T0 + 3 * DAY)).buckets() == (0, 0, 0)
+    assert ledger.sweep(T0 + 60 * DAY).buckets() == (0, 0, 0)
+    ledger.send(contested(won, T0 if won == "1" else T0 + 10 * DAY, T0 + 61 * DAY, revision=3, won=True))
+    assert ledger.buckets() == ends
 
 
 def test_who_enrolled_before_any_version_was_in_force_gets_what_enrolment_brings_then() -> None:

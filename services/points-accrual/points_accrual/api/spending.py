@@ -43,8 +43,8 @@ class RedemptionRequest(Body):
     hold: bool = False
     """Reserve the points only; capture or release them later."""
     order: OrderName | None = None
-    """`source:order_id` of the order that they pay for, where it is known. Only the shop says so: a refund of that order
-    gives the points back.
+    """`source:order_id` of the order that they pay for, where it is known. Only the shop says so: a refund of it gives
+    the points back.
     """
 
 

@@ -122,18 +122,22 @@ def _rest(
 
 
 def forgive(account: Account, points: int, *, at: datetime, program_version: int, kinds: tuple[str, ...]) -> None:
-    """Waive what is owed; takings of these kinds become waived ones, so that undoing them later gives no points."""
+    """Waive what is owed; takings of these kinds become waived ones, so that undoing them later gives no points.
+
+    The newest first: what came in since has paid those before.
+    """
     points = min(points, account.deficit)
     if not points:
         return
     post(account, "waived", "deficit", points, at=at, program_version=program_version)
-    for lot in sorted(account.lots.values(), key=lambda lot: (lot.opened_at, lot.lot_id)):
+    for lot in sorted(account.lots.values(), key=lambda lot: (lot.opened_at, lot.lot_id), reverse=True):
         takings: list[Taking] = []
-        for taking in lot.takings:
+        for taking in reversed(lot.takings):
             part = min(points, taking.points) if taking.kind in kinds else 0
             points -= part
-            takings += [Taking(taking.kind, taking.points - part, taking.lot_id)] if part < taking.points else []
             takings += [Taking("waived", part)] if part else []
+            takings += [Taking(taking.kind, taking.points - part, taking.lot_id)] if part < taking.points else []
+        takings.reverse()
         if takings != lot.takings:
             lot.takings = takings
             account.touched.add(lot.lot_id)

@@ -1,5 +1,7 @@
 """From the facts of a claim to what it has: judge, cut to what caps allow, post the difference, tell it."""
 
+from dataclasses import replace
+
 from contracts.points import Cause
 
 from .account import Account, Decision
@@ -15,8 +17,12 @@ from .using import settle_coupons
 from .world import Counted, Trace, UseKey, World
 
 
-def conclude(world: World, account: Account, decision: Decision, claim: Claim, trace: Trace) -> None:
-    """Bring a claim to what it should have now, within the open decision."""
+def conclude(
+    world: World, account: Account, decision: Decision, claim: Claim, trace: Trace, moved_from: int | None = None
+) -> None:
+    """Bring a claim to what it should have now, within the open decision. `moved_from`: the version that judged it,
+    where it has moved in time since.
+    """
     old_base = claim.base
     claim.changed = True
     book = pin_version(world, account, decision, claim)
@@ -29,8 +35,10 @@ def conclude(world: World, account: Account, decision: Decision, claim: Claim, t
     if _did_something(claim, verdict):
         what = "order" if claim.key.kind == "order" else claim.facts.kind
         renew(world, account, what, claim.at, decision.effective_at)
-    found = limited(claim, book, verdict.wanted, lambda c, w: _room(world, account, decision, claim, c, w))
-    before = {ceiling.name: used_by(claim, ceiling) for ceiling in book.ceilings}
+    moved = moved_from is not None and moved_from != claim.program_version
+    counted = _leave(world, account, claim, world.book(account.program_id, moved_from or 0)) if moved else claim
+    found = limited(counted, book, verdict.wanted, lambda c, w: _room(world, account, decision, counted, c, w))
+    before = {ceiling.name: used_by(counted, ceiling) for ceiling in book.ceilings}
     settle(account, member, claim, book, verdict, found.granted, decision.effective_at)
     _use(world, account, claim, book, found, before)
     claim.base, claim.reason = verdict.base, _reason(verdict, found)
@@ -125,6 +133,17 @@ def use_key(account: Account, ceiling: Ceiling, window: str) -> UseKey:
     """Where the use of a ceiling is counted: with the member, or with all."""
     member_id = None if ceiling.per == "program" else account.member_id
     return UseKey(account.program_id, member_id, ceiling.name, window)
+
+
+def _leave(world: World, account: Account, claim: Claim, book: Rulebook) -> Claim:
+    """Another version judges a claim from now on: what it had of the limits of the one before is free again. Returns
+    the claim as the limits of the new one see it: as one that has nothing yet.
+    """
+    caps = claim.pins.pop("caps", {})
+    for ceiling in book.ceilings:
+        if ceiling.per != "claim" and ceiling.name in caps:
+            world.use(use_key(account, ceiling, str(caps[ceiling.name][0])), -used_by(claim, ceiling))
+    return replace(claim, granted={})
 
 
 def _use(world: World, account: Account, claim: Claim, book: Rulebook, found: Limited, before: dict[str, int]) -> None:

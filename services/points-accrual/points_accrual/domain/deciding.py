@@ -79,6 +79,7 @@ def _take_claim(
     recorded_at = _recorded(world, account, event.recorded_at)
     claim = world.claims.get((event.program_id, key))
     newer = claim is None or revision > claim.version
+    moved_from: int | None = None
     if claim is None:
         claim = Claim(key=key, member_id=event.member_id, at=at, version=revision, first_recorded_at=recorded_at)
         claim.parsed = event
@@ -87,7 +88,7 @@ def _take_claim(
         raise WrongProgramError(f"{key} belongs to member {claim.member_id}, not to {event.member_id}")
     elif newer:
         if claim.at != at and _is_pinned_anew(world, account, at):
-            claim.program_version = None
+            moved_from, claim.program_version = claim.program_version, None
         claim.parsed, claim.version, claim.at = event, revision, at
     elif recorded_at >= claim.first_recorded_at:
         return
@@ -101,7 +102,7 @@ def _take_claim(
     decision.pin("recorded_at", recorded_at.isoformat)
     if newer:
         claim.document_of, claim.document_sequence = account.member_id, decision.sequence
-    conclude(world, account, decision, claim, trace)
+    conclude(world, account, decision, claim, trace, moved_from)
 
 
 def take_referral(world: World, event: ReferralConfirmedV1 | ReferralReversedV1, event_id: str, trace: Trace) -> None:

@@ -1,6 +1,6 @@
 """Posting the difference between what a claim should have and has."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 from .account import Account
@@ -37,11 +37,11 @@ def settle(
     }
     policy: Policy = "own" if claim.key.kind == "challenge" else book.program.earning.clawback
     in_time = {lot.lot_id: _in_time(lot, claim, member, book, verdict, policy) for lot in lots.values()}
+    strays = _strays(lots, changes, book)
     for rule_id, change in changes.items():
-        if change < 0:
-            lot = _home(lots, book.terms_of(rule_id))
-            lower_by(account, lot, -change, rule_id=rule_id, policy=policy, in_time=in_time[lot.lot_id], at=at)
-            in_time[lot.lot_id] = max(0, in_time[lot.lot_id] + change)
+        for lot, points in _places(lots, strays, book.terms_of(rule_id), -change):
+            lower_by(account, lot, points, rule_id=rule_id, policy=policy, in_time=in_time[lot.lot_id], at=at)
+            in_time[lot.lot_id] = max(0, in_time[lot.lot_id] - points)
     for rule_id, change in changes.items():
         if change > 0:
             terms = book.terms_of(rule_id)
@@ -49,6 +49,23 @@ def settle(
                 lots[terms] = open_lot(account, claim, book, terms, at)
             raise_by(account, lots[terms], change, rule_id=rule_id, book=book, at=at)
     claim.granted = {**dict.fromkeys(claim.granted, 0), **granted}
+
+
+def _strays(lots: Mapping[str, Lot], rules: Iterable[str], book: Rulebook) -> list[Lot]:
+    """Lots on terms that none of the rules has by this version: an earlier one put points there."""
+    known = {book.terms_of(rule_id) for rule_id in rules} if len(lots) > 1 else lots.keys()
+    return [lot for terms, lot in sorted(lots.items()) if terms not in known]
+
+
+def _places(lots: dict[str, Lot], strays: list[Lot], terms: str, points: int) -> Iterator[tuple[Lot, int]]:
+    """Where so many points of a rule are taken back: what strays have of them first, the rest where they belong."""
+    for lot in strays:
+        part = min(points, lot.remaining + lot.expired)
+        if part > 0:
+            points -= part
+            yield lot, part
+    if points > 0:
+        yield _home(lots, terms), points
 
 
 def _home(lots: dict[str, Lot], terms: str) -> Lot:
