@@ -18,7 +18,7 @@ from ..domain.using import codes_of
 from ..domain.world import SKEW_MAX, UseKey, World
 from . import claims, coupons
 from .locking import load_uses, lock, move
-from .lots import load_all_lots, load_lots
+from .lots import load_all_lots, load_lots, load_renewing
 
 Parties = dict[UUID, tuple[str, int] | None]
 
@@ -91,9 +91,7 @@ async def _load_merging(tx: Transaction, world: World, members: Iterable[UUID]) 
 async def _load_lots(tx: Transaction, world: World, mergers: Sequence[MemberChangedV1]) -> None:
     if mergers:
         await load_all_lots(tx, world, _both(world, mergers), ended=True)
-    renewing = [key for key, account in world.accounts.items() if world.renews(account.program_id)]
-    if renewing:
-        await load_all_lots(tx, world, renewing)
+    await load_renewing(tx, world)
     await load_lots(tx, world, tx.now + SKEW_MAX)
 
 

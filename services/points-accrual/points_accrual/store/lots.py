@@ -63,6 +63,13 @@ async def load_all_lots(tx: Transaction, world: World, members: Iterable[UUID], 
     keep(world, rows)
 
 
+async def load_renewing(tx: Transaction, world: World) -> None:
+    """All lots of members who keep points alive in any of them by what they do."""
+    renewing = [key for key, account in world.accounts.items() if world.renews(account.program_id)]
+    if renewing:
+        await load_all_lots(tx, world, renewing)
+
+
 def keep(world: World, rows: Iterable[asyncpg.Record]) -> None:
     """Put lots into their accounts, once."""
     for row in rows:

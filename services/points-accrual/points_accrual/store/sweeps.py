@@ -12,7 +12,7 @@ from ..domain.sweeping import write_off_at
 from ..domain.world import SKEW_MAX, Place, Unread, World
 from . import claims, coupons
 from .locking import load_uses, lock
-from .lots import load_all_lots, load_lots
+from .lots import load_all_lots, load_lots, load_renewing
 from .rows import CLAIMS, columns
 
 UNJUDGED_MAX = 50
@@ -87,6 +87,7 @@ async def _load_lapsing(tx: Transaction, world: World, horizon: datetime) -> Non
         await coupons.load_gifts(tx, world)
         await claims.load_claim_uses(tx, world)
         await coupons.prepare_codes(tx, world)
+        await load_renewing(tx, world)
         await load_lots(tx, world, horizon)
 
 
@@ -179,6 +180,5 @@ async def _load_rest(tx: Transaction, world: World, horizon: datetime) -> None:
     await coupons.load_gifts(tx, world)
     await claims.load_claim_uses(tx, world)
     await coupons.prepare_codes(tx, world)
-    if any(world.renews(account.program_id) for account in world.accounts.values()):
-        await load_all_lots(tx, world, world.accounts)
+    await load_renewing(tx, world)
     await load_lots(tx, world, horizon)
