@@ -30,7 +30,7 @@ def order_pieces(purchase: Purchase, situation: Situation, multiplier: int, *, b
         for piece in pieces:
             piece.cells = [times(cell, MILLION + multiplier) for cell in piece.cells]
         multiplier = 0
-    return [*pieces, *more(pieces, purchase, situation, multiplier)]
+    return [*pieces, *more(pieces, book, book.campaigns, situation, purchase, multiplier)]
 
 
 def activity_pieces(activity: ActivityFacts, book: Rulebook, situation: Situation) -> list[Piece]:
@@ -42,20 +42,9 @@ def activity_pieces(activity: ActivityFacts, book: Rulebook, situation: Situatio
         for giver in book.activities.get(activity.kind, ())
         if why_not(giver, activity, situation) is None
     ]
-    if not pieces:
-        return pieces
-    grown = {piece.rule_id: piece.wanted for piece in pieces}
-    add = book.program.earning.multipliers == "add"
-    found = []
-    for giver in book.campaigns:
-        named = [piece for piece in pieces if giver.kind == "multiplier" and piece.rule_id in giver.multiplies]
-        if not named or failing(giver.tests, situation):
-            continue
-        extra = {piece.rule_id: times(grown[piece.rule_id], giver.amount) for piece in named}
-        found.append(Piece(giver.id, giver.terms, [sum(extra.values())]))
-        if not add:
-            grown |= {rule_id: grown[rule_id] + gained for rule_id, gained in extra.items()}
-    return [*pieces, *found]
+    rules = {piece.rule_id for piece in pieces}
+    naming = [giver for giver in book.campaigns if giver.kind == "multiplier" and rules & giver.multiplies]
+    return [*pieces, *more(pieces, book, naming, situation)] if naming else pieces
 
 
 def why_not(giver: ActivityGiver, activity: ActivityFacts, situation: Situation) -> str | None:

@@ -1,10 +1,12 @@
 """How rules and campaigns stack: what a group keeps of its members, and what tiers and campaigns add to the rest."""
 
+from collections.abc import Iterable
+
 from contracts.program import Group
 
 from .amounts import Exact, times
 from .conditions import Situation
-from .rulebook import TIER, Giver
+from .rulebook import TIER, Giver, Rulebook
 from .weighing import Cells, Piece, Purchase, applies, cells_of, failing, lines_of
 
 
@@ -15,14 +17,14 @@ def stack(pieces: list[Piece], purchase: Purchase) -> None:
         choose([piece for piece in pieces if groups.get(piece.rule_id) == group.id], group, purchase)
 
 
-def choose(members: list[Piece], group: Group, purchase: Purchase) -> None:
+def choose(members: list[Piece], group: Group, purchase: Purchase | None) -> None:
     """Of several rules, in the order of the file, the cells that count are kept; all others become zero.
 
-    The first match is that of the order as placed.
+    The first match is that of the order as placed. An activity has one cell, so there is one choice.
     """
     if group.stacking == "sum" or len(members) < 2:
         return
-    if group.by == "order":
+    if group.by == "order" or purchase is None:
         kept = _winner(group, [piece.wanted for piece in members], [True] * len(members))
         for place, piece in enumerate(members):
             if place != kept:
@@ -42,9 +44,14 @@ def _winner(group: Group, values: list[Exact], fitting: list[bool]) -> int:
     return values.index(max(values))
 
 
-def more(pieces: list[Piece], purchase: Purchase, situation: Situation, multiplier: int) -> list[Piece]:
-    """What the tier and the campaigns add, in that order. They multiply one another, or each the plain points."""
-    book = purchase.book
+def more(
+    pieces: list[Piece], book: Rulebook, campaigns: Iterable[Giver], situation: Situation,
+    purchase: Purchase | None = None, multiplier: int = 0,
+) -> list[Piece]:  # fmt: skip
+    """What the tier and the campaigns add, in that order. They multiply one another, or each the plain points.
+
+    Without a purchase the pieces are those of an activity.
+    """
     add = book.program.earning.multipliers == "add"
     grown = [list(piece.cells) for piece in pieces]
     found = []
@@ -54,7 +61,7 @@ def more(pieces: list[Piece], purchase: Purchase, situation: Situation, multipli
         if not add:
             _grow(grown, extra)
     done: set[str] = set()
-    applying = [giver for giver in book.campaigns if not (giver.tests and failing(giver.tests, situation))]
+    applying = [giver for giver in campaigns if not (giver.tests and failing(giver.tests, situation))]
     for giver in applying:
         if giver.group in done:
             continue
@@ -72,9 +79,12 @@ def more(pieces: list[Piece], purchase: Purchase, situation: Situation, multipli
 
 
 def _campaign(
-    giver: Giver, pieces: list[Piece], grown: list[Cells], purchase: Purchase
+    giver: Giver, pieces: list[Piece], grown: list[Cells], purchase: Purchase | None
 ) -> tuple[Piece, list[Cells]] | None:
     """What a campaign adds in all, and to the cells of each rule; None when it does not apply to the order."""
+    if purchase is None:
+        rows = _multiplied(giver, pieces, grown, [True])
+        return Piece(giver.id, giver.terms, _columns(rows)), rows
     found = applies(giver, purchase)
     if isinstance(found, str):
         return None
@@ -85,14 +95,20 @@ def _campaign(
         cells = cells_of(giver, purchase, found)
     elif found.met or giver.cliff != "recheck":
         fits = [place in found.fitting for place in range(len(purchase.order.lines))] + [giver.fits is None]
-        rows = [
-            [times(cell, giver.amount) if fit else 0 for cell, fit in zip(cells, fits, strict=True)]
-            if piece.rule_id in giver.multiplies
-            else nothing
-            for piece, cells in zip(pieces, grown, strict=True)
-        ]
+        rows = _multiplied(giver, pieces, grown, fits)
         cells = _columns(rows) or nothing
     return Piece(giver.id, giver.terms, list(cells), lines=lines_of(giver, purchase)), rows
+
+
+def _multiplied(giver: Giver, pieces: list[Piece], grown: list[Cells], fits: list[bool]) -> list[Cells]:
+    """What a campaign adds to each cell of each rule."""
+    nothing: Cells = [0] * len(fits)
+    return [
+        [times(cell, giver.amount) if fit else 0 for cell, fit in zip(cells, fits, strict=True)]
+        if piece.rule_id in giver.multiplies
+        else nothing
+        for piece, cells in zip(pieces, grown, strict=True)
+    ]
 
 
 def _columns(rows: list[Cells]) -> Cells:
