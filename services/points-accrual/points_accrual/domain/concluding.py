@@ -29,7 +29,7 @@ def conclude(world: World, account: Account, decision: Decision, claim: Claim, t
     if _did_something(claim, verdict):
         what = "order" if claim.key.kind == "order" else claim.facts.kind
         renew(world, account, what, claim.at, decision.effective_at)
-    found = limited(claim, book, verdict.wanted, lambda c, w: _room(world, account, decision, claim, c, w))
+    found = limited(claim, book, verdict, lambda c, w: _room(world, account, decision, claim, c, w))
     before = {ceiling.name: used_by(claim, ceiling) for ceiling in book.ceilings}
     settle(account, member, claim, book, verdict, found.granted, decision.effective_at)
     _use(world, account, claim, book, found, before)
@@ -90,7 +90,7 @@ def unchanged(world: World, account: Account, claim: Claim) -> bool:
     pins = dict(claim.pins)
     verdict = judge(world, account, claim, book)
     claim.pins = pins
-    found = limited(claim, book, verdict.wanted, lambda c, w: _room(world, account, None, claim, c, w))
+    found = limited(claim, book, verdict, lambda c, w: _room(world, account, None, claim, c, w))
     granted = {rule_id: points for rule_id, points in claim.granted.items() if points}
     return (granted, claim.base, claim.counts, claim.reason) == (
         {rule_id: points for rule_id, points in found.granted.items() if points},

@@ -77,7 +77,7 @@ def explain_activity(claim: Claim, member: Member, book: Rulebook, lots: list[Lo
 
 def _cuts(claim: Claim, book: Rulebook, verdict: Verdict) -> dict[str, tuple[str, ...]]:
     """By rule, what cut it: the room that the claim was given is pinned, so nobody else's use is looked at."""
-    return limited(claim, book, verdict.wanted, lambda *_: 0).cuts
+    return limited(claim, book, verdict, lambda *_: 0).cuts
 
 
 def _rule(

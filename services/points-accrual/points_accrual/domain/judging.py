@@ -18,7 +18,7 @@ from .money import PAID, is_gone, returns
 from .rulebook import REFERRAL, Giver, Rulebook
 from .standing import memberships_at, points_at, tier_at
 from .terms import due
-from .weighing import Piece, Purchase, applies, failing
+from .weighing import Multiple, Piece, Purchase, applies, failing
 
 
 @dataclass(slots=True)
@@ -31,6 +31,8 @@ class Verdict:
     """Whole points by rule, before caps."""
     lines: dict[str, tuple[str, ...] | None] = field(default_factory=dict)
     """Which lines a rule counted; None: all."""
+    multiples: dict[str, Multiple] = field(default_factory=dict)
+    """Of what multiplies, where a ceiling may cut what it multiplies."""
     base: tuple[BaseStep, ...] = ()
     counts: Counts = field(default_factory=dict)
 
@@ -110,7 +112,10 @@ def purchase_of(facts: OrderFacts, book: Rulebook, before: datetime | None = Non
 def _rounded(pieces: list[Piece], book: Rulebook) -> Verdict:
     split = rounded_apart([piece.wanted for piece in pieces], book.program.earning.rounding, book.unit)
     wanted = {piece.rule_id: part for piece, part in zip(pieces, split, strict=True)}
-    return Verdict(wanted=wanted, lines={piece.rule_id: piece.lines for piece in pieces})
+    verdict = Verdict(wanted=wanted, lines={piece.rule_id: piece.lines for piece in pieces})
+    if book.apart:
+        verdict.multiples = {piece.rule_id: piece.multiple for piece in pieces if piece.multiple is not None}
+    return verdict
 
 
 def _lapsed(claim: Claim, book: Rulebook) -> dict[str, datetime]:

@@ -1,13 +1,14 @@
 """How rules and campaigns stack: what a group keeps of its members, and what tiers and campaigns add to the rest."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from contracts.program import Group
 
 from .amounts import Exact, times
 from .conditions import Situation
 from .rulebook import TIER, Giver, Rulebook
-from .weighing import Cells, Piece, Purchase, applies, cells_of, failing, lines_of
+from .weighing import Cells, Multiple, Piece, Purchase, applies, cells_of, failing, lines_of
 
 
 def stack(pieces: list[Piece], purchase: Purchase) -> None:
@@ -44,6 +45,16 @@ def _winner(group: Group, values: list[Exact], fitting: list[bool]) -> int:
     return values.index(max(values))
 
 
+class Raise(NamedTuple):
+    """What the tier or a campaign adds."""
+
+    piece: Piece
+    rows: list[Cells]
+    """To the cells of each rule, before stacking."""
+    factor: int
+    """Millionths beyond one, of what multiplies."""
+
+
 def more(
     pieces: list[Piece], book: Rulebook, campaigns: Iterable[Giver], situation: Situation,
     purchase: Purchase | None = None, multiplier: int = 0,
@@ -53,11 +64,14 @@ def more(
     Without a purchase the pieces are those of an activity.
     """
     add = book.program.earning.multipliers == "add"
+    apart = book.apart if purchase is None else book.apart_orders
     grown = [list(piece.cells) for piece in pieces]
-    found = []
+    found: list[Raise] = []
     if multiplier and pieces:
         extra = [[times(cell, multiplier) for cell in cells] for cells in grown]
-        found.append(Piece(TIER, "", _columns(extra)))
+        found.append(Raise(Piece(TIER, "", _columns(extra)), extra, multiplier))
+        if apart:
+            _attribute(found, pieces, (), apart)
         if not add:
             _grow(grown, extra)
     done: set[str] = set()
@@ -70,21 +84,37 @@ def more(
         if giver.group:
             done.add(giver.group)
             group = next(item for item in book.program.earning.groups if item.id == giver.group)
-            choose([piece for piece, _ in raises], group, purchase)
-        for piece, rows in raises:
-            found.append(piece)
-            if not add:
-                _grow(grown, _kept(rows, piece.cells))
-    return found
+            choose([item.piece for item in raises], group, purchase)
+        if apart:
+            _attribute(raises, pieces, () if add else found, apart)
+        found += raises
+        if not add:
+            for item in raises:
+                _grow(grown, _kept(item.rows, item.piece.cells))
+    return [item.piece for item in found]
 
 
-def _campaign(
-    giver: Giver, pieces: list[Piece], grown: list[Cells], purchase: Purchase | None
-) -> tuple[Piece, list[Cells]] | None:
+def _attribute(raises: Iterable[Raise], pieces: list[Piece], earlier: Iterable[Raise], apart: frozenset[str]) -> None:
+    """Say how much of what multiplies comes from what a ceiling may cut apart from it, or from what follows that."""
+    following = [other for other in earlier if other.piece.rule_id in apart or other.piece.multiple is not None]
+    for item in raises:
+        of: dict[str, Exact] = {}
+        for place, (piece, row) in enumerate(zip(pieces, item.rows, strict=True)):
+            slots = [slot for slot, value in enumerate(row) if value and item.piece.cells[slot]]
+            if piece.rule_id in apart:
+                of[piece.rule_id] = sum(piece.cells[slot] for slot in slots)
+            for other in following:
+                counted = sum(other.rows[place][slot] for slot in slots if other.piece.cells[slot])
+                of[other.piece.rule_id] = of.get(other.piece.rule_id, 0) + counted
+        of = {name: times(value, item.factor) for name, value in of.items() if value}
+        item.piece.multiple = Multiple(item.factor, item.piece.wanted, of) if of else None
+
+
+def _campaign(giver: Giver, pieces: list[Piece], grown: list[Cells], purchase: Purchase | None) -> Raise | None:
     """What a campaign adds in all, and to the cells of each rule; None when it does not apply to the order."""
     if purchase is None:
         rows = _multiplied(giver, pieces, grown, [True])
-        return Piece(giver.id, giver.terms, _columns(rows)), rows
+        return Raise(Piece(giver.id, giver.terms, _columns(rows)), rows, giver.amount)
     found = applies(giver, purchase)
     if isinstance(found, str):
         return None
@@ -97,7 +127,7 @@ def _campaign(
         fits = [place in found.fitting for place in range(len(purchase.order.lines))] + [giver.fits is None]
         rows = _multiplied(giver, pieces, grown, fits)
         cells = _columns(rows) or nothing
-    return Piece(giver.id, giver.terms, list(cells), lines=lines_of(giver, purchase)), rows
+    return Raise(Piece(giver.id, giver.terms, list(cells), lines=lines_of(giver, purchase)), rows, giver.amount)
 
 
 def _multiplied(giver: Giver, pieces: list[Piece], grown: list[Cells], fits: list[bool]) -> list[Cells]:
