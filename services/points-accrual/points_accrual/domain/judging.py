@@ -85,10 +85,8 @@ def judge_order(member: Member, claim: Claim, book: Rulebook, *, before: datetim
     facts, situation = claim.facts, situation_of(member, claim, book)
     purchase = purchase_of(facts, book, before)
     multiplier = book.tiers[situation.tier_id]
-    pieces = order_pieces(purchase, situation, multiplier)
-    lapsed = _lapsed(claim, book)
-    if lapsed:
-        pieces = [piece for piece in pieces if piece.terms not in lapsed]
+    lapsed = lapsed_of(claim, book)
+    pieces = order_pieces(purchase, situation, multiplier, lapsed=lapsed)
     verdict = _rounded(pieces, book)
     known = book.all_base and multiplier >= 0 and not lapsed
     plain = sum(piece.wanted for piece in pieces if piece.base) if known else None
@@ -118,7 +116,7 @@ def _rounded(pieces: list[Piece], book: Rulebook) -> Verdict:
     return verdict
 
 
-def _lapsed(claim: Claim, book: Rulebook) -> dict[str, datetime]:
+def lapsed_of(claim: Claim, book: Rulebook) -> dict[str, datetime]:
     """The terms whose time for fulfilment ran out, and when: told when the time came, and untrue again if fulfilment
     in time is learnt later, or a payment that gives more time.
     """

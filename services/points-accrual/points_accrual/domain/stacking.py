@@ -1,6 +1,6 @@
 """How rules and campaigns stack: what a group keeps of its members, and what tiers and campaigns add to the rest."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from contracts.program import Group
@@ -57,11 +57,12 @@ class Raise(NamedTuple):
 
 def more(
     pieces: list[Piece], book: Rulebook, campaigns: Iterable[Giver], situation: Situation,
-    purchase: Purchase | None = None, multiplier: int = 0,
+    purchase: Purchase | None = None, multiplier: int = 0, lapsed: Collection[str] = (),
 ) -> list[Piece]:  # fmt: skip
     """What the tier and the campaigns add, in that order. They multiply one another, or each the plain points.
 
-    Without a purchase the pieces are those of an activity.
+    Without a purchase the pieces are those of an activity. A campaign on terms that lapsed adds nothing, and no other
+    comes in its place.
     """
     add = book.program.earning.multipliers == "add"
     apart = book.apart if purchase is None else book.apart_orders
@@ -85,6 +86,8 @@ def more(
             done.add(giver.group)
             group = next(item for item in book.program.earning.groups if item.id == giver.group)
             choose([item.piece for item in raises], group, purchase)
+        if lapsed:
+            raises = [item for item in raises if item.piece.terms not in lapsed]
         if apart:
             _attribute(raises, pieces, () if add else found, apart)
         found += raises
