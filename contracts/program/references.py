@@ -49,7 +49,7 @@ def faults_of_new(program: Program) -> list[Fault]:
     for place, campaign in enumerate(program.earning.campaigns):
         if activities.intersection(campaign.rules):
             text = "only orders have it, but rules on activities are named: give those a campaign of their own"
-            found += _given(("earning", "campaigns", place), campaign, ("group", *_OF_ORDERS), text)
+            found += _given(("earning", "campaigns", place), campaign, _OF_ORDERS, text)
     for place, challenge in enumerate(program.challenges):
         path: Path = ("challenges", place)
         if challenge.activity is None:

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-import asyncpg
 from fastapi import APIRouter, Body, Header, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -276,11 +275,7 @@ async def _find(context: Context, program_id: str, **named: Any) -> MemberView:
         if not context.learnt():
             raise still_learning()
         named["email"] = named["email"].strip().lower()
-
-    async def work(connection: asyncpg.Connection) -> asyncpg.Record | None:
-        return await store.find_member(connection, program_id, **named)
-
-    row = await context.read(work)
+    row = await context.read(partial(store.find_member, program_id=program_id, **named))
     if row is None:
         raise unknown("Unknown member", "the program knows nobody by that name", learnt=context.learnt())
     state = MemberState.model_validate_json(row["state"])

@@ -49,7 +49,7 @@ def moving(**values: Any) -> tuple[OrderChangedV1, OrderChangedV1]:
 
 
 def test_an_order_that_moves_to_another_version_keeps_nothing_of_the_one_before() -> None:
-    kept = {"pending_days": 0, "clawback": "within_balance"}
+    kept: dict[str, Any] = {"pending_days": 0, "clawback": "within_balance"}
     first, last = moving()
     versions = [
         program(spend("base"), **kept),

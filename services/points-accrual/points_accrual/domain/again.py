@@ -9,7 +9,7 @@ from .account import Account, begin
 from .claims import Claim, Member
 from .commands import Command, JudgeAgain
 from .concluding import conclude, unchanged
-from .dates import grant_date, was_granted
+from .dates import fits, grant_date, was_granted
 from .lots import ClaimKey
 from .rulebook import rulebook
 from .standing import hull
@@ -89,13 +89,16 @@ def judge_waiting(world: World, account: Account, horizon: datetime) -> None:
 
 
 def judge_enrolment(world: World, account: Account, member: Member, trigger: Trigger) -> None:
-    """What the enrolment itself brings, once."""
+    """What the enrolment itself brings, once, if who the member is known to be now meets its conditions."""
     if member.status != "member" or member.enrolled_at is None:
         return
     program = world.in_force(account.program_id, member.enrolled_at) or world.in_force(account.program_id)
     if program is None:
         return
-    for rule, _ in rulebook(program).dates.values():
-        if rule.type == "enrolment" and not was_granted(world, account, rule.id, "enrolment"):
+    book = rulebook(program)
+    for rule, tests in book.dates.values():
+        if rule.type != "enrolment" or was_granted(world, account, rule.id, "enrolment"):
+            continue
+        if fits(member, book, tests, member.enrolled_at):
             key = ClaimKey("date", f"{account.member_id}:{rule.id}:enrolment")
             grant_date(world, account, key, rule.id, program.version, member.enrolled_at, trigger)

@@ -37,7 +37,7 @@ def conclude(
         renew(world, account, what, claim.at, decision.effective_at)
     moved = moved_from is not None and moved_from != claim.program_version
     counted = _leave(world, account, claim, world.book(account.program_id, moved_from or 0)) if moved else claim
-    found = limited(counted, book, verdict.wanted, lambda c, w: _room(world, account, decision, counted, c, w))
+    found = limited(counted, book, verdict, lambda c, w: _room(world, account, decision, counted, c, w))
     before = {ceiling.name: used_by(counted, ceiling) for ceiling in book.ceilings}
     settle(account, member, claim, book, verdict, found.granted, decision.effective_at)
     _use(world, account, claim, book, found, before)
@@ -98,7 +98,7 @@ def unchanged(world: World, account: Account, claim: Claim) -> bool:
     pins = dict(claim.pins)
     verdict = judge(world, account, claim, book)
     claim.pins = pins
-    found = limited(claim, book, verdict.wanted, lambda c, w: _room(world, account, None, claim, c, w))
+    found = limited(claim, book, verdict, lambda c, w: _room(world, account, None, claim, c, w))
     granted = {rule_id: points for rule_id, points in claim.granted.items() if points}
     return (granted, claim.base, claim.counts, claim.reason) == (
         {rule_id: points for rule_id, points in found.granted.items() if points},

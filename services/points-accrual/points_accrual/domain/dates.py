@@ -1,5 +1,6 @@
 """Days in a member's life that bring points: enrolment, birthdays, anniversaries."""
 
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 
 from contracts.points import Cause
@@ -10,7 +11,7 @@ from .calendar import day_start, on_day
 from .claims import Claim, Member
 from .commands import Date
 from .concluding import conclude
-from .conditions import Situation
+from .conditions import Situation, Test
 from .lots import ClaimKey
 from .rulebook import Rulebook, rulebook
 from .standing import memberships_at, tier_at
@@ -81,14 +82,19 @@ def _grant_all(world: World, account: Account, member: Member, book: Rulebook, d
             key = ClaimKey("date", f"{account.member_id}:{rule_id}:{year}")
             if moment != due or was_granted(world, account, rule_id, year):
                 continue
-            level = book.program.tiers.level(tier_at(member.intervals, due, ""))
-            situation = Situation(
-                due, book.zone, level.id, memberships_at(member.memberships, due), member.segments, member.attributes,
-                member.birthday,
-            )  # fmt: skip
-            if failing(tests, situation) is None:
+            if fits(member, book, tests, due):
                 trigger = Trigger("sweep", 0, due.isoformat(), due, due, Trace.fresh(due.isoformat()))
                 grant_date(world, account, key, rule_id, book.program.version, due, trigger, year)
+
+
+def fits(member: Member, book: Rulebook, tests: Iterable[tuple[str, Test]], at: datetime) -> bool:
+    """Whether conditions hold of a member on a day of their life, as far as who they are is known when it is passed."""
+    level = book.program.tiers.level(tier_at(member.intervals, at, ""))
+    situation = Situation(
+        at, book.zone, level.id, memberships_at(member.memberships, at), member.segments, member.attributes,
+        member.birthday,
+    )  # fmt: skip
+    return failing(tests, situation) is None
 
 
 def was_granted(world: World, account: Account, rule_id: str, time: object) -> bool:

@@ -1,5 +1,7 @@
 """What the rules make of an order or an activity: exact points by rule, before caps."""
 
+from collections.abc import Collection
+
 from contracts.activities import ActivityFacts
 
 from .amounts import MILLION, times
@@ -9,8 +11,13 @@ from .stacking import more, stack
 from .weighing import Piece, Purchase, applies, cells_of, failing, lines_of
 
 
-def order_pieces(purchase: Purchase, situation: Situation, multiplier: int, *, base_only: bool = False) -> list[Piece]:
-    """Every rule that applies, what the tier adds (`multiplier`: millionths beyond one), and campaigns."""
+def order_pieces(
+    purchase: Purchase, situation: Situation, multiplier: int, *, base_only: bool = False,
+    lapsed: Collection[str] = (),
+) -> list[Piece]:  # fmt: skip
+    """Every rule that applies, what the tier adds (`multiplier`: millionths beyond one), and campaigns; without what is
+    on terms that lapsed, and without what multiplies it.
+    """
     book = purchase.book
     pieces = []
     for giver in book.candidates(purchase.order):
@@ -24,13 +31,15 @@ def order_pieces(purchase: Purchase, situation: Situation, multiplier: int, *, b
             pieces.append(Piece(giver.id, giver.terms, cells, giver.base, lines_of(giver, purchase)))
     if book.program.earning.groups:
         stack(pieces, purchase)
+    if lapsed:
+        pieces = [piece for piece in pieces if piece.terms not in lapsed]
     if base_only or not (multiplier or book.campaigns):
         return pieces
     if multiplier < 0:  # A tier that earns less: there is nothing to add, each rule gives less.
         for piece in pieces:
             piece.cells = [times(cell, MILLION + multiplier) for cell in piece.cells]
-        multiplier = 0
-    return [*pieces, *more(pieces, purchase, situation, multiplier)]
+    multiplier = 0 if "" in lapsed else max(0, multiplier)
+    return [*pieces, *more(pieces, book, book.campaigns, situation, purchase, multiplier, lapsed)]
 
 
 def activity_pieces(activity: ActivityFacts, book: Rulebook, situation: Situation) -> list[Piece]:
@@ -42,20 +51,9 @@ def activity_pieces(activity: ActivityFacts, book: Rulebook, situation: Situatio
         for giver in book.activities.get(activity.kind, ())
         if why_not(giver, activity, situation) is None
     ]
-    if not pieces:
-        return pieces
-    grown = {piece.rule_id: piece.wanted for piece in pieces}
-    add = book.program.earning.multipliers == "add"
-    found = []
-    for giver in book.campaigns:
-        named = [piece for piece in pieces if giver.kind == "multiplier" and piece.rule_id in giver.multiplies]
-        if not named or failing(giver.tests, situation):
-            continue
-        extra = {piece.rule_id: times(grown[piece.rule_id], giver.amount) for piece in named}
-        found.append(Piece(giver.id, giver.terms, [sum(extra.values())]))
-        if not add:
-            grown |= {rule_id: grown[rule_id] + gained for rule_id, gained in extra.items()}
-    return [*pieces, *found]
+    rules = {piece.rule_id for piece in pieces}
+    naming = [giver for giver in book.campaigns if giver.kind == "multiplier" and rules & giver.multiplies]
+    return [*pieces, *more(pieces, book, naming, situation)] if naming else pieces
 
 
 def why_not(giver: ActivityGiver, activity: ActivityFacts, situation: Situation) -> str | None:

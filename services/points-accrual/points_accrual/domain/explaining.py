@@ -12,7 +12,7 @@ from .amounts import Exact
 from .claims import Claim, Member
 from .conditions import Fits
 from .earning import order_pieces, why_not
-from .judging import Verdict, judge_activity, judge_order, purchase_of, situation_of, why_not_order
+from .judging import Verdict, judge_activity, judge_order, lapsed_of, purchase_of, situation_of, why_not_order
 from .limits import limited, pinned
 from .lots import Lot
 from .money import Counted
@@ -26,11 +26,15 @@ def explain_order(claim: Claim, member: Member, book: Rulebook, lots: list[Lot])
     level = book.program.tiers.level(situation.tier_id)
     verdict = judge_order(member, claim, book)
     rule = partial(_rule, verdict, claim, _cuts(claim, book, verdict), book.unit)
-    pieces = {piece.rule_id: piece.wanted for piece in order_pieces(purchase, situation, book.tiers[level.id])}
+    lapsed = lapsed_of(claim, book)
+    found = order_pieces(purchase, situation, book.tiers[level.id], lapsed=lapsed)
+    pieces = {piece.rule_id: piece.wanted for piece in found}
     rules = []
     for giver in [*book.rules, *book.campaigns]:
         placed, now = purchase.placed(giver.basis), purchase.current(giver.basis)
         reason = verdict.reason if not verdict.wanted else why_not_order(giver, purchase, situation)
+        if reason is None and giver.terms in lapsed:
+            reason = "never_fulfilled"
         rules.append(
             rule(giver.id, giver.kind, reason, pieces.get(giver.id, 0))
             | {
@@ -41,7 +45,7 @@ def explain_order(claim: Claim, member: Member, book: Rulebook, lots: list[Lot])
             }
         )
     if level.multiplier != 1:
-        reason = verdict.reason if not verdict.wanted else None
+        reason = verdict.reason if not verdict.wanted else "never_fulfilled" if "" in lapsed else None
         rules.append(rule(TIER, "multiplier", reason, pieces.get(TIER, 0)))
     common = _common(claim, book, verdict, lots, rules)
     tier = {"tier_id": level.id, "multiplier": str(level.multiplier)}
@@ -77,7 +81,7 @@ def explain_activity(claim: Claim, member: Member, book: Rulebook, lots: list[Lo
 
 def _cuts(claim: Claim, book: Rulebook, verdict: Verdict) -> dict[str, tuple[str, ...]]:
     """By rule, what cut it: the room that the claim was given is pinned, so nobody else's use is looked at."""
-    return limited(claim, book, verdict.wanted, lambda *_: 0).cuts
+    return limited(claim, book, verdict, lambda *_: 0).cuts
 
 
 def _rule(

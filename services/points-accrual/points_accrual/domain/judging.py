@@ -1,6 +1,6 @@
 """What a claim should have now, and why: a function of the newest facts, the member, and the version that judges it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,7 +18,7 @@ from .money import PAID, is_gone, returns
 from .rulebook import REFERRAL, Giver, Rulebook
 from .standing import memberships_at, points_at, tier_at
 from .terms import due
-from .weighing import Piece, Purchase, applies, failing
+from .weighing import Multiple, Piece, Purchase, applies, failing
 
 
 @dataclass(slots=True)
@@ -31,6 +31,8 @@ class Verdict:
     """Whole points by rule, before caps."""
     lines: dict[str, tuple[str, ...] | None] = field(default_factory=dict)
     """Which lines a rule counted; None: all."""
+    multiples: dict[str, Multiple] = field(default_factory=dict)
+    """Of what multiplies, where a ceiling may cut what it multiplies."""
     base: tuple[BaseStep, ...] = ()
     counts: Counts = field(default_factory=dict)
 
@@ -83,16 +85,14 @@ def judge_order(member: Member, claim: Claim, book: Rulebook, *, before: datetim
     facts, situation = claim.facts, situation_of(member, claim, book)
     purchase = purchase_of(facts, book, before)
     multiplier = book.tiers[situation.tier_id]
-    pieces = order_pieces(purchase, situation, multiplier)
-    lapsed = _lapsed(claim, book)
-    if lapsed:
-        pieces = [piece for piece in pieces if piece.terms not in lapsed]
+    lapsed = lapsed_of(claim, book)
+    pieces = order_pieces(purchase, situation, multiplier, lapsed=lapsed)
     verdict = _rounded(pieces, book)
-    plain = sum(piece.wanted for piece in pieces if piece.base) if book.all_base and multiplier >= 0 else None
-    steps = base_steps(purchase, situation, plain)
-    # What was gone before its time ran out counted until then.
-    counted = "" not in lapsed or not points_at(steps, max(lapsed[""], steps[0].acts_from))
-    verdict.base = steps if steps[0].base_points and counted else ()
+    known = book.all_base and multiplier >= 0 and not lapsed
+    plain = sum(piece.wanted for piece in pieces if piece.base) if known else None
+    without = _uncounted(purchase, situation, lapsed) if lapsed else frozenset()
+    steps = base_steps(purchase, situation, without, plain)
+    verdict.base = steps if steps[0].base_points else ()
     verdict.counts = order_counts(purchase, situation) if book.goals else {}
     if not any(verdict.wanted.values()):
         verdict.reason = _worthless(claim, purchase, pieces, situation)
@@ -110,10 +110,13 @@ def purchase_of(facts: OrderFacts, book: Rulebook, before: datetime | None = Non
 def _rounded(pieces: list[Piece], book: Rulebook) -> Verdict:
     split = rounded_apart([piece.wanted for piece in pieces], book.program.earning.rounding, book.unit)
     wanted = {piece.rule_id: part for piece, part in zip(pieces, split, strict=True)}
-    return Verdict(wanted=wanted, lines={piece.rule_id: piece.lines for piece in pieces})
+    verdict = Verdict(wanted=wanted, lines={piece.rule_id: piece.lines for piece in pieces})
+    if book.apart:
+        verdict.multiples = {piece.rule_id: piece.multiple for piece in pieces if piece.multiple is not None}
+    return verdict
 
 
-def _lapsed(claim: Claim, book: Rulebook) -> dict[str, datetime]:
+def lapsed_of(claim: Claim, book: Rulebook) -> dict[str, datetime]:
     """The terms whose time for fulfilment ran out, and when: told when the time came, and untrue again if fulfilment
     in time is learnt later, or a payment that gives more time.
     """
@@ -149,37 +152,53 @@ def why_not_order(giver: Giver, purchase: Purchase, situation: Situation) -> str
     return found if isinstance(found, str) else None
 
 
-def base_steps(purchase: Purchase, situation: Situation, plain: Exact | None = None) -> tuple[BaseStep, ...]:
+def _uncounted(purchase: Purchase, situation: Situation, lapsed: Mapping[str, datetime]) -> frozenset[str]:
+    """The terms whose base points never count: their time ran out. What was gone before that counted until it was."""
+    every = frozenset(giver.terms for giver in purchase.book.rules)
+    found = set()
+    for terms, deadline in lapsed.items():
+        steps = base_steps(purchase, situation, every - {terms})
+        if points_at(steps, max(deadline, steps[0].acts_from)):
+            found.add(terms)
+    return frozenset(found)
+
+
+def base_steps(
+    purchase: Purchase, situation: Situation, without: frozenset[str] = frozenset(), plain: Exact | None = None
+) -> tuple[BaseStep, ...]:
     """The base points of a paid order over time: as placed, lower from the moment of each refund, 0 when cancelled.
 
-    Base points know no multiplier. What is dated before the order acts from the order's own moment. `plain`: what base
-    rules give for the order as it stands, in units, where that is known.
+    Base points know no multiplier. What is dated before the order acts from the order's own moment. `without`: terms
+    whose rules do not count. `plain`: what base rules give for the order as it stands, in units, where that is known.
     """
     order, rounding = purchase.order, purchase.book.program.earning.rounding
     if not purchase.back and not purchase.gone:
-        exact = _base(purchase, situation) if plain is None else plain
+        exact = _base(purchase, situation, without) if plain is None else plain
         base = rounded(exact, rounding, purchase.book.unit)
         return (BaseStep.model_construct(acts_from=order.placed_at, base_points=base),)
     moments = {refund.occurred_at for refund in purchase.back}
     if order.cancelled_at is not None:
         moments.add(order.cancelled_at)
-    steps = [BaseStep(acts_from=order.placed_at, base_points=_base_at(purchase, situation, (), gone=False))]
+    steps = [BaseStep(acts_from=order.placed_at, base_points=_base_at(purchase, situation, without, (), gone=False))]
     for moment in sorted(moments):
         known = tuple(refund for refund in purchase.back if refund.occurred_at <= moment)
         gone = order.cancelled_at is not None and order.cancelled_at <= moment
-        _step_down(steps, moment, _base_at(purchase, situation, known, gone=gone))
+        _step_down(steps, moment, _base_at(purchase, situation, without, known, gone=gone))
     if purchase.gone:
         _step_down(steps, max(moments, default=order.updated_at), 0)
     return tuple(steps)
 
 
-def _base_at(purchase: Purchase, situation: Situation, back: Sequence[Refund], *, gone: bool) -> int:
-    exact = _base(Purchase(purchase.order, purchase.book, tuple(back), gone), situation)
+def _base_at(
+    purchase: Purchase, situation: Situation, without: frozenset[str], back: Sequence[Refund], *, gone: bool
+) -> int:
+    exact = _base(Purchase(purchase.order, purchase.book, tuple(back), gone), situation, without)
     return rounded(exact, purchase.book.program.earning.rounding, purchase.book.unit)
 
 
-def _base(purchase: Purchase, situation: Situation) -> Exact:
-    return sum(piece.wanted for piece in order_pieces(purchase, situation, 0, base_only=True))
+def _base(purchase: Purchase, situation: Situation, without: frozenset[str]) -> Exact:
+    pieces = order_pieces(purchase, situation, 0, base_only=True)
+    return sum(piece.wanted for piece in pieces if piece.terms not in without)
 
 
 def _step_down(steps: list[BaseStep], moment: datetime, points: int) -> None:

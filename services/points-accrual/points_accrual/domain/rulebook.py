@@ -115,6 +115,10 @@ class Rulebook:
     """By tier the millionths that it adds to what rules give; negative where it takes away."""
     multipliers: frozenset[str] = frozenset()
     """Campaigns that multiply: also what activities earn."""
+    apart: frozenset[str] = frozenset()
+    """What a ceiling may cut apart from what multiplies it."""
+    apart_orders: frozenset[str] = frozenset()
+    """Those of them that orders may have."""
     all_base: bool = True
     renews: bool = False
     """Some points run out by inactivity."""
@@ -195,6 +199,8 @@ def _compile(program: Program) -> Rulebook:
     book.activity_rules = frozenset(rule.id for rule in earning.rules if isinstance(rule, ActivityRule))
     book.multipliers = frozenset(giver.id for giver in book.campaigns if giver.kind == "multiplier")
     book.ceilings = _ceilings(book)
+    book.apart = _apart(book)
+    book.apart_orders = book.apart - book.activity_rules
     book.all_base = all(giver.base for giver in book.rules)
     named = [*earning.rules, *earning.campaigns, *program.challenges]
     book._terms = {item.id: item.terms for item in named if item.terms}
@@ -260,6 +266,22 @@ def _ceilings(book: Rulebook) -> list[Ceiling]:
             )  # fmt: skip
     caps = (Ceiling(cap.id, cap.per, cap.points, None, frozenset(cap.rules) or None) for cap in earning.caps)
     return [*found, *caps]
+
+
+def _apart(book: Rulebook) -> frozenset[str]:
+    """Rules, the tier and campaigns under a ceiling that leaves out something that multiplies them."""
+    multiplying = [(giver.id, giver.multiplies) for giver in book.campaigns if giver.kind == "multiplier"]
+    if any(extra > 0 for extra in book.tiers.values()):
+        multiplying.insert(0, (TIER, frozenset(rule.id for rule in book.rules)))
+    found: set[str] = set()
+    earlier: set[str] = set()
+    for name, multiplied in multiplying:
+        for ceiling in book.ceilings:
+            if ceiling.rules is not None and name not in ceiling.rules:
+                found |= ceiling.rules & (multiplied | earlier)
+        if book.program.earning.multipliers == "multiply":
+            earlier.add(name)
+    return frozenset(found)
 
 
 def _index(book: Rulebook) -> None:

@@ -1,11 +1,14 @@
 """How rules and campaigns stack: what a group keeps of its members, and what tiers and campaigns add to the rest."""
 
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
 from contracts.program import Group
 
 from .amounts import Exact, times
 from .conditions import Situation
-from .rulebook import TIER, Giver
-from .weighing import Cells, Piece, Purchase, applies, cells_of, failing, lines_of
+from .rulebook import TIER, Giver, Rulebook
+from .weighing import Cells, Multiple, Piece, Purchase, applies, cells_of, failing, lines_of
 
 
 def stack(pieces: list[Piece], purchase: Purchase) -> None:
@@ -15,14 +18,14 @@ def stack(pieces: list[Piece], purchase: Purchase) -> None:
         choose([piece for piece in pieces if groups.get(piece.rule_id) == group.id], group, purchase)
 
 
-def choose(members: list[Piece], group: Group, purchase: Purchase) -> None:
+def choose(members: list[Piece], group: Group, purchase: Purchase | None) -> None:
     """Of several rules, in the order of the file, the cells that count are kept; all others become zero.
 
-    The first match is that of the order as placed.
+    The first match is that of the order as placed. An activity has one cell, so there is one choice.
     """
     if group.stacking == "sum" or len(members) < 2:
         return
-    if group.by == "order":
+    if group.by == "order" or purchase is None:
         kept = _winner(group, [piece.wanted for piece in members], [True] * len(members))
         for place, piece in enumerate(members):
             if place != kept:
@@ -42,19 +45,38 @@ def _winner(group: Group, values: list[Exact], fitting: list[bool]) -> int:
     return values.index(max(values))
 
 
-def more(pieces: list[Piece], purchase: Purchase, situation: Situation, multiplier: int) -> list[Piece]:
-    """What the tier and the campaigns add, in that order. They multiply one another, or each the plain points."""
-    book = purchase.book
+class Raise(NamedTuple):
+    """What the tier or a campaign adds."""
+
+    piece: Piece
+    rows: list[Cells]
+    """To the cells of each rule, before stacking."""
+    factor: int
+    """Millionths beyond one, of what multiplies."""
+
+
+def more(
+    pieces: list[Piece], book: Rulebook, campaigns: Iterable[Giver], situation: Situation,
+    purchase: Purchase | None = None, multiplier: int = 0, lapsed: Collection[str] = (),
+) -> list[Piece]:  # fmt: skip
+    """What the tier and the campaigns add, in that order. They multiply one another, or each the plain points.
+
+    Without a purchase the pieces are those of an activity. A campaign on terms that lapsed adds nothing, and no other
+    comes in its place.
+    """
     add = book.program.earning.multipliers == "add"
+    apart = book.apart if purchase is None else book.apart_orders
     grown = [list(piece.cells) for piece in pieces]
-    found = []
+    found: list[Raise] = []
     if multiplier and pieces:
         extra = [[times(cell, multiplier) for cell in cells] for cells in grown]
-        found.append(Piece(TIER, "", _columns(extra)))
+        found.append(Raise(Piece(TIER, "", _columns(extra)), extra, multiplier))
+        if apart:
+            _attribute(found, pieces, (), apart)
         if not add:
             _grow(grown, extra)
     done: set[str] = set()
-    applying = [giver for giver in book.campaigns if not (giver.tests and failing(giver.tests, situation))]
+    applying = [giver for giver in campaigns if not (giver.tests and failing(giver.tests, situation))]
     for giver in applying:
         if giver.group in done:
             continue
@@ -63,18 +85,39 @@ def more(pieces: list[Piece], purchase: Purchase, situation: Situation, multipli
         if giver.group:
             done.add(giver.group)
             group = next(item for item in book.program.earning.groups if item.id == giver.group)
-            choose([piece for piece, _ in raises], group, purchase)
-        for piece, rows in raises:
-            found.append(piece)
-            if not add:
-                _grow(grown, _kept(rows, piece.cells))
-    return found
+            choose([item.piece for item in raises], group, purchase)
+        if lapsed:
+            raises = [item for item in raises if item.piece.terms not in lapsed]
+        if apart:
+            _attribute(raises, pieces, () if add else found, apart)
+        found += raises
+        if not add:
+            for item in raises:
+                _grow(grown, _kept(item.rows, item.piece.cells))
+    return [item.piece for item in found]
 
 
-def _campaign(
-    giver: Giver, pieces: list[Piece], grown: list[Cells], purchase: Purchase
-) -> tuple[Piece, list[Cells]] | None:
+def _attribute(raises: Iterable[Raise], pieces: list[Piece], earlier: Iterable[Raise], apart: frozenset[str]) -> None:
+    """Say how much of what multiplies comes from what a ceiling may cut apart from it, or from what follows that."""
+    following = [other for other in earlier if other.piece.rule_id in apart or other.piece.multiple is not None]
+    for item in raises:
+        of: dict[str, Exact] = {}
+        for place, (piece, row) in enumerate(zip(pieces, item.rows, strict=True)):
+            slots = [slot for slot, value in enumerate(row) if value and item.piece.cells[slot]]
+            if piece.rule_id in apart:
+                of[piece.rule_id] = sum(piece.cells[slot] for slot in slots)
+            for other in following:
+                counted = sum(other.rows[place][slot] for slot in slots if other.piece.cells[slot])
+                of[other.piece.rule_id] = of.get(other.piece.rule_id, 0) + counted
+        of = {name: times(value, item.factor) for name, value in of.items() if value}
+        item.piece.multiple = Multiple(item.factor, item.piece.wanted, of) if of else None
+
+
+def _campaign(giver: Giver, pieces: list[Piece], grown: list[Cells], purchase: Purchase | None) -> Raise | None:
     """What a campaign adds in all, and to the cells of each rule; None when it does not apply to the order."""
+    if purchase is None:
+        rows = _multiplied(giver, pieces, grown, [True])
+        return Raise(Piece(giver.id, giver.terms, _columns(rows)), rows, giver.amount)
     found = applies(giver, purchase)
     if isinstance(found, str):
         return None
@@ -85,14 +128,20 @@ def _campaign(
         cells = cells_of(giver, purchase, found)
     elif found.met or giver.cliff != "recheck":
         fits = [place in found.fitting for place in range(len(purchase.order.lines))] + [giver.fits is None]
-        rows = [
-            [times(cell, giver.amount) if fit else 0 for cell, fit in zip(cells, fits, strict=True)]
-            if piece.rule_id in giver.multiplies
-            else nothing
-            for piece, cells in zip(pieces, grown, strict=True)
-        ]
+        rows = _multiplied(giver, pieces, grown, fits)
         cells = _columns(rows) or nothing
-    return Piece(giver.id, giver.terms, list(cells), lines=lines_of(giver, purchase)), rows
+    return Raise(Piece(giver.id, giver.terms, list(cells), lines=lines_of(giver, purchase)), rows, giver.amount)
+
+
+def _multiplied(giver: Giver, pieces: list[Piece], grown: list[Cells], fits: list[bool]) -> list[Cells]:
+    """What a campaign adds to each cell of each rule."""
+    nothing: Cells = [0] * len(fits)
+    return [
+        [times(cell, giver.amount) if fit else 0 for cell, fit in zip(cells, fits, strict=True)]
+        if piece.rule_id in giver.multiplies
+        else nothing
+        for piece, cells in zip(pieces, grown, strict=True)
+    ]
 
 
 def _columns(rows: list[Cells]) -> Cells:

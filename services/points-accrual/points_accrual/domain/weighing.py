@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from contracts.orders import OrderFacts, Refund
 
-from .amounts import Exact
+from .amounts import Exact, times
 from .conditions import Situation, Test
 from .money import Counted, counted
 from .rulebook import Giver, Rulebook
@@ -51,6 +51,27 @@ class Purchase:
 
 
 @dataclass(slots=True)
+class Multiple:
+    """Of what multiplies others: how much of it comes from what a ceiling may cut apart from it, in units."""
+
+    factor: int
+    """Millionths beyond one."""
+    exact: Exact
+    """All of it."""
+    of: dict[str, Exact]
+    """By rule or earlier multiplier."""
+
+    def follow(self, sources: Iterable[str], left: Exact) -> None:
+        """Lower it to the multiple of what is left of these together, if it is more."""
+        mine = [source for source in sources if source in self.of]
+        share, room = sum(self.of[source] for source in mine), times(left, self.factor)
+        if share > room:
+            for source in mine:
+                self.of[source] = Fraction(self.of[source]) * room / share
+            self.exact -= share - room
+
+
+@dataclass(slots=True)
 class Piece:
     """What one rule or campaign gives for an order or activity."""
 
@@ -60,6 +81,8 @@ class Piece:
     base: bool = False
     lines: tuple[str, ...] | None = None
     """Which lines it counted; None: all."""
+    multiple: Multiple | None = None
+    """Of what multiplies, where a ceiling may cut what it multiplies."""
 
     @property
     def wanted(self) -> Exact:
