@@ -43,15 +43,19 @@ def faults_of_new(program: Program) -> list[Fault]:
     found = [Fault(("zone",), "is another zone on each machine")] if program.zone in ("localtime", "Factory") else []
     activities = {rule.id for rule in program.earning.rules if isinstance(rule, ActivityRule)}
     for place, rule in enumerate(program.earning.rules):
+        path: Path = ("earning", "rules", place)
         kinds = [(limit.per, limit.times is None) for limit in getattr(rule, "limits", ())]
         if len(set(kinds)) < len(kinds):
-            found.append(Fault(("earning", "rules", place, "limits"), "two are of one kind and period: keep the lower"))
+            found.append(Fault((*path, "limits"), "two are of one kind and period: keep the lower"))
+        if rule.type == "enrolment":
+            text = "only birthdays and anniversaries have it: enrolment brings its points at once"
+            found += _given(path, rule, ("days_before", "enrolled_days"), text)
     for place, campaign in enumerate(program.earning.campaigns):
         if activities.intersection(campaign.rules):
             text = "only orders have it, but rules on activities are named: give those a campaign of their own"
             found += _given(("earning", "campaigns", place), campaign, _OF_ORDERS, text)
     for place, challenge in enumerate(program.challenges):
-        path: Path = ("challenges", place)
+        path = ("challenges", place)
         if challenge.activity is None:
             found += _given(path, challenge, ("attributes",), "only activities have them, but orders are counted")
         else:
