@@ -132,7 +132,7 @@ def test_a_type_that_is_missing_or_unknown_names_all_and_the_nearest(
         ("id: welcome, points: 50", "days_before: 3", "earning.rules.", "only birthdays and anniversaries have it"),
     ],
 )
-def test_what_would_be_ignored_is_told(old: str, more: str, field: str, message: str) -> None:
+def test_days_that_would_be_ignored_are_told(old: str, more: str, field: str, message: str) -> None:
     program, (finding,) = check(EVERYTHING.replace(old, f"{old}, {more}"))
     assert program is None
     assert finding.line == line_of(EVERYTHING, old)
