@@ -123,6 +123,14 @@ async def request_approval(tx: Transaction, program_id: str, item: Approval) -> 
     )  # fmt: skip
 
 
+async def find_approval(connection: asyncpg.Connection, program_id: str, approval_id: UUID) -> Approval | None:
+    """An approval of the program as it is, or None. Not locked: who decides on one locks it before the account."""
+    row = await connection.fetchrow(
+        "SELECT * FROM approvals WHERE approval_id = $1 AND program_id = $2", approval_id, program_id
+    )
+    return _approval(row) if row else None
+
+
 async def lock_approval(tx: Transaction, program_id: str, approval_id: UUID) -> Approval | None:
     """An approval of the program, locked; None if there is none such."""
     row = await tx.connection.fetchrow(
