@@ -25,6 +25,7 @@ from tests.unit.points_accrual.samples import (
     book,
     confirmed,
     enrolled,
+    line,
     merge,
     order,
     program,
@@ -282,6 +283,24 @@ async def test_of_a_pool_everybody_in_a_batch_gets_a_code(database: str) -> None
         await shop.deliver(*(enrolled(member_id=who) for who in people))
         await shop.deliver(*(order(order_id=str(place), member_id=who) for place, who in enumerate(people)))
         assert await rows(shop, "SELECT count(DISTINCT code) FROM coupons") == [(30,)]
+
+
+async def test_a_pool_is_drawn_from_as_often_as_a_batch_needs_it(database: str) -> None:
+    """One order brings 25 gifts, and 30 members two each; only when the pool is empty do some wait."""
+    pieces = {"id": "pieces", "counts": "pieces", "every": 1, "reward": "ten-off"}
+    rest = {"challenges": [pieces, {"id": "orders", "counts": "orders", "every": 1, "reward": "ten-off"}]}
+    people = [UUID(f"00000000-0000-8000-8000-{number:012x}") for number in range(1, 31)]
+    async with service(database, program(codes="pool", rest=rest)) as shop:
+        async with shop.context.pool.acquire() as connection:
+            codes = [f"C{number}" for number in range(26 + 50)]
+            await store.import_codes(plain(connection), "aurora", "ten-off", codes)
+        await shop.deliver(enrolled(), *(enrolled(member_id=who) for who in people))
+        await shop.deliver(order(line("1", 2500, quantity=25)))
+        assert await rows(shop, "SELECT count(DISTINCT code) FROM coupons") == [(26,)]
+        await shop.deliver(*(order(order_id=str(place), member_id=who) for place, who in enumerate(people, start=2)))
+        assert await rows(shop, "SELECT count(DISTINCT code) FROM coupons") == [(26 + 50,)]
+        waiting = "SELECT count(*) FROM claims WHERE detail @> '{\"waiting\": true}'"
+        assert await rows(shop, waiting) == [(10,)]
 
 
 async def test_gifts_that_wait_for_codes_are_given_when_some_come(database: str) -> None:

@@ -23,6 +23,9 @@ CODE_LENGTH = 12
 CODE_CHARACTERS_MAX = 255
 _AHEAD = 20
 """At least so many codes of a pool are reserved for what challenges of one batch may give; one for each member."""
+_MORE = 8
+_short: dict[tuple[str, str], int] = {}
+"""Pools of which a try reserved too few codes, and so many then: the next one reserves `_MORE` times as many."""
 
 
 COUPONS = """
@@ -137,20 +140,24 @@ def _keep(world: World, rows: Iterable[asyncpg.Record]) -> None:
 async def prepare_codes(tx: Transaction, world: World, wanted: Iterable[tuple[str, str]] | None = None) -> None:
     """Let the world draw codes: `wanted` names programs and rewards, else those that challenges give.
 
-    A pool that seems empty only since others hold its codes is asked again: drawing raises `Retry`.
+    A pool that seems empty only since others hold its codes, or since too few were reserved, is asked again: drawing
+    raises `Retry`.
     """
     names = set(wanted) if wanted is not None else _given(world)
-    ahead = max(_AHEAD, len(world.accounts)) if wanted is None else 1
     pools: dict[tuple[str, str], list[str]] = {}
-    more_elsewhere = set()
+    more_elsewhere, more_here = set(), dict[tuple[str, str], int]()
     for program_id, reward_id in sorted(names):
+        usual = max(_AHEAD, len(world.accounts)) if wanted is None else 1
+        ahead = max(usual, _MORE * _short.pop((program_id, reward_id), 0))
         rows = await tx.connection.fetch(
             "SELECT code FROM coupon_codes WHERE program_id = $1 AND reward_id = $2 AND NOT drawn"
             " ORDER BY code LIMIT $3 FOR UPDATE SKIP LOCKED",
             program_id, reward_id, ahead,
         )  # fmt: skip
         pools[program_id, reward_id] = [row["code"] for row in rows]
-        if len(rows) < ahead and await pool_left(tx.connection, program_id, reward_id) > len(rows):
+        if len(rows) == ahead:
+            more_here[program_id, reward_id] = ahead
+        elif await pool_left(tx.connection, program_id, reward_id) > len(rows):
             more_elsewhere.add((program_id, reward_id))
     drawn = world.drawn  # not the world itself: it holds this function, and the two would wait for the collector
 
@@ -160,6 +167,9 @@ async def prepare_codes(tx: Transaction, world: World, wanted: Iterable[tuple[st
         pool = pools[program_id, reward_id]
         if not pool and (program_id, reward_id) in more_elsewhere:
             raise Retry(f"the codes that are left for {reward_id} are held by another transaction")
+        if not pool and (program_id, reward_id) in more_here:
+            _short[program_id, reward_id] = more_here[program_id, reward_id]
+            raise Retry(f"more codes for {reward_id} are given at once than were reserved")
         if not pool:
             return None
         code = pool.pop(0)
@@ -206,7 +216,8 @@ async def pool_left(connection: asyncpg.Connection, program_id: str, reward_id: 
 
 
 async def import_codes(connection: asyncpg.Connection, program_id: str, reward_id: str, codes: Sequence[str]) -> int:
-    """Add codes that the shop knows to the pool of a reward; known ones are left as they are. Returns how many are new.
+    """Add codes that the shop knows to the pool of a reward; known ones are left as they are, in whatever case they
+    come again. Returns how many are new.
 
     Raises ValueError naming the place of a code that cannot be one; then none is added. Codes are never named.
     """
@@ -215,10 +226,15 @@ async def import_codes(connection: asyncpg.Connection, program_id: str, reward_i
             raise ValueError(
                 f"code {place} is empty, longer than {CODE_CHARACTERS_MAX} characters, or has blanks around it"
             )
+    # One import after the other: two at once would not see that their codes differ only in case.
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"codes/{program_id}")
     added: int = await connection.fetchval(
         "WITH added AS (INSERT INTO coupon_codes (program_id, reward_id, code)"
-        " SELECT $1, $2, code FROM unnest($3::text[]) AS code ORDER BY code ON CONFLICT DO NOTHING RETURNING 1)"
+        " SELECT DISTINCT ON (upper(n.code)) $1, $2, n.code FROM unnest($3::text[]) AS n (code)"
+        " WHERE NOT EXISTS (SELECT FROM coupon_codes k WHERE k.program_id = $1 AND upper(k.code) = upper(n.code))"
+        " AND NOT EXISTS (SELECT FROM coupons k WHERE k.program_id = $1 AND upper(k.code) = upper(n.code))"
+        " ORDER BY upper(n.code), n.code ON CONFLICT DO NOTHING RETURNING 1)"
         " SELECT count(*) FROM added",
-        program_id, reward_id, sorted(set(codes)),
+        program_id, reward_id, list(codes),
     )  # fmt: skip
     return added
