@@ -31,6 +31,7 @@ from tests.unit.points_accrual.samples import (
     program,
     spend,
 )  # fmt: skip
+from tests.unit.points_accrual.test_sweeping import mugs
 
 pytestmark = pytest.mark.integration
 BIRTHDAY = {"type": "birthday", "id": "birthday", "points": 100}
@@ -319,6 +320,32 @@ async def test_gifts_that_wait_for_codes_are_given_when_some_come(database: str)
         assert await rows(shop, "SELECT code FROM coupon_codes WHERE NOT drawn") == [("D",)]
         assert await rows(shop, "SELECT count(*) FROM decisions WHERE kind = 'gift'") == [(3,)]
     checked = await check(database, book(document))
+    assert (checked.stuck, checked.differences) == ([], [])
+
+
+async def test_gifts_and_redemptions_share_a_stock_that_is_never_overspent(database: str) -> None:
+    """Who comes too late gets it by the version that raises the stock; what is taken back is there for others."""
+    first, second = mugs(2), mugs(3, version=5)
+    people = (ANN, BOB, CAT)
+    async with service(database, first, second) as shop:
+        await shop.deliver(*(enrolled(member_id=who) for who in people))
+        for who in people:
+            await adjust(shop, who, 100, str(who))
+        shop.clock.at = T0  # So the accounts are ahead of the sweeps, and what they do must be made again all the same.
+        paid = [order(order_id=str(n), member_id=who) for n, who in enumerate(people)]
+        tries = (post(shop, f"{ANN}/redemptions", {"reward_id": "mug"}, str(n)) for n in range(3))
+        await asyncio.gather(*(shop.deliver(item) for item in paid), *tries)
+        count = "SELECT (SELECT count(*) FROM coupons WHERE state <> 'returned'), (SELECT used FROM uses)"
+        assert await rows(shop, count) == [(2, 2)]
+        await shop.sweep()
+        assert await rows(shop, count) == [(2, 2)]
+        shop.clock.at = T0 + 6 * DAY
+        await shop.sweep()
+        assert await rows(shop, count) == [(3, 3)]
+        await shop.deliver(*(item.model_copy(update={"revision": 2, "payment": "voided"}) for item in paid))
+        ((live, used),) = await rows(shop, count)
+        assert live == used < 3
+    checked = await check(database, book(first, second))
     assert (checked.stuck, checked.differences) == ([], [])
 
 

@@ -16,7 +16,6 @@ from .catalogue import (
     check_allowed,
     check_covered,
     find_reward,
-    limit_key,
     limits_of,
     price_of,
     situation_now,
@@ -25,7 +24,7 @@ from .clawback import forgive
 from .commands import Capture, Command, Redeem, Release, Reverse
 from .concluding import finish
 from .coupons import Coupon
-from .giving import about, draw_code, give_back, issue, restore, returned
+from .giving import about, count_limits, draw_code, give_back, issue, restore, returned
 from .rulebook import rulebook
 from .sharing import borrow
 from .terms import renew
@@ -79,7 +78,7 @@ def redeem(world: World, account: Account, command: Redeem, key: str, trace: Tra
         decision.effective_at, state="held", value_minor=price.value_minor, order=command.order,
         windows=limits_of(reward, book, world.now),
     )  # fmt: skip
-    _count(world, account, coupon, 1)
+    count_limits(world, account, coupon, 1)
     if price.points:
         to: Bucket = "held" if command.hold else "redeemed"
         uses = debit_active(
@@ -141,7 +140,7 @@ def let_go(world: World, account: Account, decision: Decision, coupon: Coupon) -
     restore(account, coupon.uses, 0, coupon.points, decision, book, debit="held", grace_days=0)
     coupon.state = "released"
     world.touched_coupons.add(coupon.coupon_id)
-    _count(world, account, coupon, -1)
+    count_limits(world, account, coupon, -1)
     return [_spent(world, account, decision, coupon, PointsReleasedV1)]
 
 
@@ -160,7 +159,7 @@ def reverse(world: World, account: Account, command: Reverse, key: str, trace: T
     void = coupon.returned == coupon.points
     if void:
         coupon.state = "returned"
-        _count(world, account, coupon, -1)
+        count_limits(world, account, coupon, -1)
     events = [tell_returned(world, account, decision, coupon)] if points else []
     events.append(returned(account, decision, coupon, "reversed", void=void))
     return _answer(world, account, decision, coupon, events, trace)
@@ -199,11 +198,6 @@ def _held(world: World, account: Account, coupon_id: UUID, decision: Decision) -
     if coupon.held_until is not None and coupon.held_until <= decision.effective_at:
         raise RefusedError("not_held", "The hold has run out.")
     return coupon
-
-
-def _count(world: World, account: Account, coupon: Coupon, change: int) -> None:
-    for name, window in coupon.windows.items():
-        world.use(limit_key(account.program_id, world.members[account.member_id], name, window), change)
 
 
 def _keep_alive(world: World, account: Account, decision: Decision) -> None:

@@ -82,6 +82,8 @@ async def load_for(tx: Transaction, programs: ProgramBook, need: Need) -> World:
         await claims.load_kinds(tx, world, world.accounts, ("import",))
         await coupons.load_gifts(tx, world)
     await load_uses(tx, world, [_of_survivor(world, key) for key in need.uses])
+    if need.counts:
+        await coupons.load_stock(tx, world, world.accounts)
     await coupons.prepare_codes(tx, world, None if need.counts else need.pools)
     if need.all_lots or any(world.renews(account.program_id) for account in world.accounts.values()):
         await load_all_lots(tx, world, world.accounts)

@@ -1,20 +1,22 @@
 """Coupons, the codes they are drawn from, and which members they belong to."""
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from uuid import UUID
 
 import asyncpg
 
 from contracts.orders import OrderChangedV1
+from contracts.program import Reward
 from shared.transaction import Retry, Transaction
 
-from ..domain.catalogue import limit_key
+from ..domain.catalogue import limit_key, stock_key
 from ..domain.claims import order_key
 from ..domain.coupons import Coupon
 from ..domain.using import codes_of
 from ..domain.world import UseKey, World
+from .locking import load_uses
 from .rows import columns, text, to_coupon
 
 CODE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -180,16 +182,28 @@ async def prepare_codes(tx: Transaction, world: World, wanted: Iterable[tuple[st
 
 
 def _given(world: World) -> set[tuple[str, str]]:
-    """Rewards from pools that challenges of the members' programs give; looked up only where there are counts."""
-    found = set()
-    for program_id in {account.program_id for account in world.accounts.values()}:
+    """Rewards from pools that challenges of the members' programs give."""
+    program_ids = {account.program_id for account in world.accounts.values()}
+    return {(program_id, reward.id) for program_id, reward in gifts(world, program_ids) if reward.codes == "pool"}
+
+
+def gifts(world: World, program_ids: Iterable[str]) -> Iterator[tuple[str, Reward]]:
+    """The rewards that challenges of these programs give, by any version, with their program."""
+    for program_id in program_ids:
         for event in world.programs.versions(program_id):
             rewards = {item.reward for item in event.document.challenges if item.reward}
-            found |= {
-                (program_id, reward.id) for reward in event.document.rewards
-                if reward.id in rewards and reward.codes == "pool"
-            }  # fmt: skip
-    return found
+            yield from ((program_id, reward) for reward in event.document.rewards if reward.id in rewards)
+
+
+async def load_stock(tx: Transaction, world: World, members: Iterable[UUID]) -> None:
+    """How many are left of what challenges of these members give. What all share is locked: after other limits, so that
+    two batches lock them in one order.
+    """
+    program_ids = {world.accounts[member_id].program_id for member_id in members}
+    await load_uses(tx, world, {
+        stock_key(program_id, reward.id) for program_id, reward in gifts(world, program_ids)
+        if reward.stock is not None
+    })  # fmt: skip
 
 
 async def mark_drawn(tx: Transaction, world: World) -> dict[tuple[str, str], int]:
