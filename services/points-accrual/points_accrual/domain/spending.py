@@ -6,7 +6,7 @@ from uuid import UUID
 
 from contracts.ids import derived_id
 from contracts.points import Bucket, Cause, PointsHeldV1, PointsRedeemedV1, PointsReleasedV1
-from contracts.program import Perk, Program
+from contracts.program import DrawEntry, Perk, Program, Reward
 from contracts.rewards import RewardExpiredV1
 
 from .account import Account, Decision, begin, debit_active, post
@@ -24,6 +24,7 @@ from .clawback import forgive
 from .commands import Capture, Command, Redeem, Release, Reverse
 from .concluding import finish
 from .coupons import Coupon
+from .drawing import announced
 from .giving import about, count_limits, draw_code, give_back, issue, restore, returned
 from .rulebook import rulebook
 from .sharing import borrow
@@ -67,6 +68,7 @@ def redeem(world: World, account: Account, command: Redeem, key: str, trace: Tra
     reward, book = find_reward(program, command.reward_id), rulebook(program)
     state = situation_now(member, program, world.now)
     check_allowed(program, reward, member, account, state, world.used)
+    _check_draw(world, account, decision, reward)
     if isinstance(reward, Perk) and reward.standing_code is not None:
         raise RefusedError("standing_code", "This reward has one code for all who may have it: nothing is spent.")
     price = price_of(program, reward, state, command.amount_minor)
@@ -105,6 +107,7 @@ def capture(world: World, account: Account, command: Capture, key: str, trace: T
     coupon = _held(world, account, command.coupon_id, decision)
     book = world.book(account.program_id, coupon.program_version)
     reward = find_reward(book.program, coupon.reward_id)
+    _check_draw(world, account, decision, reward)
     if coupon.points:
         post(
             account, "held", "redeemed", coupon.points, at=decision.effective_at,
@@ -198,6 +201,18 @@ def _held(world: World, account: Account, coupon_id: UUID, decision: Decision) -
     if coupon.held_until is not None and coupon.held_until <= decision.effective_at:
         raise RefusedError("not_held", "The hold has run out.")
     return coupon
+
+
+def _check_draw(world: World, account: Account, decision: Decision, reward: Reward) -> None:
+    """A ticket that is issued after its draw has closed would be no entry. Raises `RefusedError` (draw_closed).
+
+    Not asked on a replay: what was accepted stays, though other versions were published since.
+    """
+    if not isinstance(reward, DrawEntry) or decision.recorded is not None:
+        return
+    found = announced(world.programs.versions(account.program_id), reward.draw)
+    if found is not None and decision.effective_at >= found[1].closes_at:
+        raise RefusedError("draw_closed", f"The draw closed at {found[1].closes_at:%Y-%m-%d %H:%M} UTC.")
 
 
 def _keep_alive(world: World, account: Account, decision: Decision) -> None:
