@@ -16,7 +16,7 @@ from tests.integration.points_accrual.conftest import NOW, service
 from tests.integration.points_accrual.test_chance import know
 from tests.integration.points_accrual.test_ledger_database import rows
 from tests.unit.points_accrual.programs import CAT
-from tests.unit.points_accrual.samples import ANN, BOB, DAY, activity, enrolled, line, order, program
+from tests.unit.points_accrual.samples import ANN, BOB, DAY, activity, back, enrolled, line, order, program
 
 pytestmark = pytest.mark.integration
 COMMITMENT = "ab" * 32
@@ -90,6 +90,26 @@ async def test_a_cart_is_tried_and_nothing_is_written(ledger: Harness) -> None:
     assert review.json()["points"] == 20, review.text
     assert await rows(ledger) == before
     assert await ledger.outbox() == []
+
+
+async def test_a_cart_says_nothing_of_others(ledger: Harness) -> None:
+    """Whether a guessed code is somebody's cannot be found out by trying carts, nor can their accounts be locked."""
+    async with ledger.context.pool.acquire() as connection:
+        await store.import_codes(plain(connection), "aurora", "mug", ["MUG"])
+    bought = await post(ledger, f"members/{ANN}/redemptions", {"reward_id": "mug"}, "store", "mug")
+    assert bought.json()["code"] == "MUG"
+    await ledger.deliver(enrolled(NOW - 9 * DAY, member_id=BOB))
+    refund = back("r", NOW, {"1": 5000}).model_dump(mode="json")
+    token, found = ledger.token("member", member_id=BOB), []
+    async with ledger.context.pool.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT FROM accounts WHERE member_id = $1 FOR UPDATE", ANN)
+        for rest in ({}, *({"discount_codes": [code], "refunds": [refund]} for code in ("MUG", "GUM"))):
+            path = f"/v1/members/{BOB}/dry-runs/order"
+            answer = await ledger.client.post(path, json=cart(5000) | rest, headers=token)
+            assert answer.status_code == 200, answer.text
+            assert all(item["data"].get("member_id") == str(BOB) for item in answer.json()["events"])
+            found.append((answer.json()["points"], [item["type"] for item in answer.json()["events"]]))
+    assert found == [found[0]] * 3
 
 
 async def test_a_great_adjustment_waits_for_a_second_person(ledger: Harness) -> None:
