@@ -8,13 +8,15 @@ from uuid import UUID
 import httpx
 import pytest
 
+from contracts.program import Program
 from points_accrual import store
 from shared.db import plain
 from shared.testing import Harness
 from tests.integration.points_accrual.conftest import NOW, service
+from tests.integration.points_accrual.test_chance import know
 from tests.integration.points_accrual.test_ledger_database import rows
 from tests.unit.points_accrual.programs import CAT
-from tests.unit.points_accrual.samples import ANN, BOB, DAY, activity, enrolled, line, order, program
+from tests.unit.points_accrual.samples import ANN, BOB, DAY, activity, back, enrolled, line, order, program
 
 pytestmark = pytest.mark.integration
 COMMITMENT = "ab" * 32
@@ -90,6 +92,26 @@ async def test_a_cart_is_tried_and_nothing_is_written(ledger: Harness) -> None:
     assert await ledger.outbox() == []
 
 
+async def test_a_cart_says_nothing_of_others(ledger: Harness) -> None:
+    """Whether a guessed code is somebody's cannot be found out by trying carts, nor can their accounts be locked."""
+    async with ledger.context.pool.acquire() as connection:
+        await store.import_codes(plain(connection), "aurora", "mug", ["MUG"])
+    bought = await post(ledger, f"members/{ANN}/redemptions", {"reward_id": "mug"}, "store", "mug")
+    assert bought.json()["code"] == "MUG"
+    await ledger.deliver(enrolled(NOW - 9 * DAY, member_id=BOB))
+    refund = back("r", NOW, {"1": 5000}).model_dump(mode="json")
+    token, found = ledger.token("member", member_id=BOB), []
+    async with ledger.context.pool.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT FROM accounts WHERE member_id = $1 FOR UPDATE", ANN)
+        for rest in ({}, *({"discount_codes": [code], "refunds": [refund]} for code in ("MUG", "GUM"))):
+            path = f"/v1/members/{BOB}/dry-runs/order"
+            answer = await ledger.client.post(path, json=cart(5000) | rest, headers=token)
+            assert answer.status_code == 200, answer.text
+            assert all(item["data"].get("member_id") == str(BOB) for item in answer.json()["events"])
+            found.append((answer.json()["points"], [item["type"] for item in answer.json()["events"]]))
+    assert found == [found[0]] * 3
+
+
 async def test_a_great_adjustment_waits_for_a_second_person(ledger: Harness) -> None:
     path = f"members/{ANN}/adjustments"
     asked = await post(ledger, path, {"points": 500, "reason": "a lost parcel"}, key="1")
@@ -109,6 +131,61 @@ async def test_a_great_adjustment_waits_for_a_second_person(ledger: Harness) -> 
     assert (await post(ledger, path, {"points": 2000, "reason": "too much"}, key="2")).status_code == 422
     small = await post(ledger, path, {"points": -50, "reason": "a mistake"}, key="3")
     assert (small.status_code, small.json()["balances"]["active"]) == (201, 550)
+
+
+async def test_a_key_has_its_effect_once_though_the_bound_changes_between_two_tries(ledger: Harness) -> None:
+    """What was posted does not wait later, and what waits is not posted later; another request is an error."""
+    path, posted, asked = (
+        f"members/{ANN}/adjustments",
+        {"points": 90, "reason": "why"},
+        {"points": 500, "reason": "why"},
+    )
+    done = await post(ledger, path, posted, key="done")
+    waits = await post(ledger, path, asked, key="waits")
+    assert (done.status_code, waits.status_code) == (201, 202)
+    bound(ledger, 2, 10)
+    again = await post(ledger, path, posted, key="done")
+    assert (again.status_code, again.json()) == (201, done.json())
+    bound(ledger, 3, 900)
+    again = await post(ledger, path, asked, key="waits")
+    assert (again.status_code, again.json()) == (202, waits.json())
+    for key, other in (("waits", posted), ("waits", asked | {"points": 501}), ("done", asked)):
+        assert (await post(ledger, path, other, key=key)).json()["title"] == "Idempotency key used"
+    assert (await approve(ledger, waits)).json()["balances"]["active"] == 690
+    again = await post(ledger, path, asked, key="waits")
+    assert (again.status_code, again.json()["state"]) == (202, "approved")
+    async with ledger.context.pool.acquire() as connection:
+        await connection.execute("TRUNCATE approvals")  # A backup was restored that did not know it.
+    again = await post(ledger, path, asked, key="waits")
+    assert (again.status_code, again.json()["balances"]["active"]) == (201, 690)
+
+
+async def test_points_that_have_run_out_are_not_added(ledger: Harness) -> None:
+    """Neither at once nor when they run out while they wait for a second person."""
+    path, soon = f"members/{ANN}/adjustments", {"reason": "why", "expires_at": (NOW + DAY).isoformat()}
+    for points in (50, 500):
+        late = await post(ledger, path, {"points": points, "reason": "why", "expires_at": NOW.isoformat()}, key="1")
+        assert (late.status_code, late.json()["type"]) == (409, "urn:laurel:expired"), late.text
+    waits = await post(ledger, path, soon | {"points": 500}, key="2")
+    ledger.clock.at = NOW + 2 * DAY
+    refused = await approve(ledger, waits)
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:laurel:expired"), refused.text
+
+
+def bound(ledger: Harness, version: int, above: int) -> None:
+    """A version of the program by which other adjustments wait."""
+    rest = {"adjustments": {"points_max": 1000, "approval_above": above}}
+    document = DOCUMENT.model_dump(mode="json") | rest | {"version": version}
+    know(ledger, Program.model_validate(document))
+
+
+async def approve(ledger: Harness, asked: httpx.Response) -> httpx.Response:
+    """By another person than who asked."""
+    token = ledger.context.tokens.mint(
+        "aurora", "admin", now=ledger.clock.now(), ttl=10 * DAY, member_id=None, subject="bob"
+    )
+    headers = {"Authorization": f"Bearer {token}"}
+    return await ledger.client.post(f"/v1/approvals/{asked.json()['approval_id']}/approval", headers=headers)
 
 
 async def test_what_members_gave_is_told(ledger: Harness) -> None:

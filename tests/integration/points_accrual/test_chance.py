@@ -187,6 +187,54 @@ async def test_what_is_published_after_the_end_changes_no_draw(database: str) ->
         assert await entered(ledger) == first
 
 
+async def test_the_closing_that_was_announced_before_it_passed_holds(database: str) -> None:
+    """A later version cannot open the draw again: its seed could be chosen by who knows the entries."""
+    async with service(database) as ledger:
+        committed = (await post(ledger, "seeds")).json()["commitment"]
+        other = (await post(ledger, "seeds")).json()["commitment"]
+        know(ledger, bike(committed))
+        await points(ledger, ANN, BOB)
+        first = await buy(ledger, ANN, "1")
+        ledger.clock.at = NOW + 2 * DAY
+        again = published(bike(other, version=3, closes_at=NOW + 9 * DAY))
+        assert ledger.service.reference is not None
+        ledger.service.reference.apply(again.model_copy(update={"published_at": NOW + 2 * DAY}))
+        late = await post(ledger, f"members/{BOB}/redemptions", {"reward_id": "ticket"}, "2")
+        assert (late.status_code, late.json()["type"]) == (409, "urn:laurel:draw_closed"), late.text
+        held = (await post(ledger, "draws/bike/hold")).json()
+        assert (held["commitment"], held["program_version"], await entered(ledger)) == (committed, 2, {first})
+
+
+async def test_a_ticket_that_is_held_when_the_draw_closes_is_not_paid_for(database: str) -> None:
+    async with service(database) as ledger:
+        know(ledger, bike("ab" * 32, closes_at=NOW + timedelta(minutes=1)))
+        await points(ledger, ANN)
+        path = f"members/{ANN}/redemptions"
+        held = (await post(ledger, path, {"reward_id": "ticket", "hold": True}, "1")).json()
+        ledger.clock.at = NOW + timedelta(minutes=1)
+        late = await post(ledger, f"{path}/{held['coupon_id']}/capture", {}, "2")
+        assert (late.status_code, late.json()["type"]) == (409, "urn:laurel:draw_closed"), late.text
+        ledger.clock.at = NOW + DAY
+        await ledger.sweep()
+        assert (await ask(ledger, f"members/{ANN}/points"))["balances"]["active"] == 100
+
+
+async def test_a_ticket_whose_points_came_back_with_its_order_is_no_entry(database: str) -> None:
+    async with service(database) as ledger:
+        committed = (await post(ledger, "seeds")).json()["commitment"]
+        know(ledger, bike(committed))
+        await points(ledger, ANN)
+        paid = order(order_id="with", placed_at=T0)
+        await ledger.deliver(paid)
+        kept = await buy(ledger, ANN, "1")
+        body = {"reward_id": "ticket", "order": "shop:with"}
+        assert (await post(ledger, f"members/{ANN}/redemptions", body, "2")).json()["state"] == "used"
+        gone = {"revision": 2, "cancelled_at": NOW, "updated_at": NOW, "recorded_at": NOW, "payment": "voided"}
+        await ledger.deliver(paid.model_copy(update=gone))
+        await hold(ledger)
+        assert await entered(ledger) == {kept}
+
+
 async def test_tickets_of_the_erased_do_not_count_and_of_the_united_count_as_one_members(database: str) -> None:
     cat = UUID("00000000-0000-8000-8000-00000000000c")
     async with service(database) as ledger:

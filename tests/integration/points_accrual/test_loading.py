@@ -25,11 +25,13 @@ from tests.unit.points_accrual.samples import (
     book,
     confirmed,
     enrolled,
+    line,
     merge,
     order,
     program,
     spend,
 )  # fmt: skip
+from tests.unit.points_accrual.test_sweeping import mugs
 
 pytestmark = pytest.mark.integration
 BIRTHDAY = {"type": "birthday", "id": "birthday", "points": 100}
@@ -297,6 +299,24 @@ async def test_what_stays_due_keeps_no_sweep_going(database: str) -> None:
         assert [await shop.sweep() > 0 for _ in range(4)][-1] is False
 
 
+async def test_a_pool_is_drawn_from_as_often_as_a_batch_needs_it(database: str) -> None:
+    """One order brings 25 gifts, and 30 members two each; only when the pool is empty do some wait."""
+    pieces = {"id": "pieces", "counts": "pieces", "every": 1, "reward": "ten-off"}
+    rest = {"challenges": [pieces, {"id": "orders", "counts": "orders", "every": 1, "reward": "ten-off"}]}
+    people = [UUID(f"00000000-0000-8000-8000-{number:012x}") for number in range(1, 31)]
+    async with service(database, program(codes="pool", rest=rest)) as shop:
+        async with shop.context.pool.acquire() as connection:
+            codes = [f"C{number}" for number in range(26 + 50)]
+            await store.import_codes(plain(connection), "aurora", "ten-off", codes)
+        await shop.deliver(enrolled(), *(enrolled(member_id=who) for who in people))
+        await shop.deliver(order(line("1", 2500, quantity=25)))
+        assert await rows(shop, "SELECT count(DISTINCT code) FROM coupons") == [(26,)]
+        await shop.deliver(*(order(order_id=str(place), member_id=who) for place, who in enumerate(people, start=2)))
+        assert await rows(shop, "SELECT count(DISTINCT code) FROM coupons") == [(26 + 50,)]
+        waiting = "SELECT count(*) FROM claims WHERE detail @> '{\"waiting\": true}'"
+        assert await rows(shop, waiting) == [(10,)]
+
+
 async def test_gifts_that_wait_for_codes_are_given_when_some_come(database: str) -> None:
     rest = {"challenges": [{"id": "c", "counts": "orders", "at": [1], "reward": "ten-off"}]}
     document = program(codes="pool", rest=rest)
@@ -313,6 +333,32 @@ async def test_gifts_that_wait_for_codes_are_given_when_some_come(database: str)
         assert await rows(shop, "SELECT code FROM coupon_codes WHERE NOT drawn") == [("D",)]
         assert await rows(shop, "SELECT count(*) FROM decisions WHERE kind = 'gift'") == [(3,)]
     checked = await check(database, book(document))
+    assert (checked.stuck, checked.differences) == ([], [])
+
+
+async def test_gifts_and_redemptions_share_a_stock_that_is_never_overspent(database: str) -> None:
+    """Who comes too late gets it by the version that raises the stock; what is taken back is there for others."""
+    first, second = mugs(2), mugs(3, version=5)
+    people = (ANN, BOB, CAT)
+    async with service(database, first, second) as shop:
+        await shop.deliver(*(enrolled(member_id=who) for who in people))
+        for who in people:
+            await adjust(shop, who, 100, str(who))
+        shop.clock.at = T0  # So the accounts are ahead of the sweeps, and what they do must be made again all the same.
+        paid = [order(order_id=str(n), member_id=who) for n, who in enumerate(people)]
+        tries = (post(shop, f"{ANN}/redemptions", {"reward_id": "mug"}, str(n)) for n in range(3))
+        await asyncio.gather(*(shop.deliver(item) for item in paid), *tries)
+        count = "SELECT (SELECT count(*) FROM coupons WHERE state <> 'returned'), (SELECT used FROM uses)"
+        assert await rows(shop, count) == [(2, 2)]
+        await shop.sweep()
+        assert await rows(shop, count) == [(2, 2)]
+        shop.clock.at = T0 + 6 * DAY
+        await shop.sweep()
+        assert await rows(shop, count) == [(3, 3)]
+        await shop.deliver(*(item.model_copy(update={"revision": 2, "payment": "voided"}) for item in paid))
+        ((live, used),) = await rows(shop, count)
+        assert live == used < 3
+    checked = await check(database, book(first, second))
     assert (checked.stuck, checked.differences) == ([], [])
 
 

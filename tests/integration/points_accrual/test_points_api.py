@@ -59,6 +59,11 @@ async def redeem(ledger: Harness, key: str, reward_id: str = "ten-off", member_i
     )
 
 
+async def bring(ledger: Harness, codes: list[str]) -> Any:
+    answer = await ledger.client.post("/v1/rewards/ten-off/codes", json={"codes": codes}, headers=ledger.token())
+    return answer.json()
+
+
 async def earn(ledger: Harness, points: int, member_id: UUID = ANN) -> None:
     """So many spendable points."""
     at = NOW - 60 * DAY
@@ -335,6 +340,32 @@ async def test_codes_from_a_pool(database: str) -> None:
         assert again.status_code == answers[0].status_code
         issued = [event for _, event in await ledger.outbox() if isinstance(event, RewardIssuedV1)]
         assert {event.code_origin for event in issued} == {"pool"}
+
+
+async def test_codes_that_differ_only_in_case_are_one(database: str) -> None:
+    """As they are for shops: no table takes the second of two coupons with one code."""
+    async with service(database, program(pending_days=0, codes="pool")) as ledger:
+        await earn(ledger, 1000)
+        for codes, added in ((["Welcome1", "WELCOME1", "other"], 2), (["welcome1", "OTHER"], 0)):
+            assert (await bring(ledger, codes))["added"] == added
+        given = [(await redeem(ledger, key)).json() for key in ("1", "2", "3")]
+        assert [item.get("code") for item in given] == ["WELCOME1", "other", None]
+        assert given[2]["title"] == "No codes left"
+        assert await bring(ledger, ["welcome1"]) == {"added": 0, "left": 0}
+
+
+async def test_codes_that_came_in_twice_before_are_drawn_once(database: str) -> None:
+    async with service(database, program(pending_days=0, codes="pool")) as ledger:
+        await earn(ledger, 1000)
+        await bring(ledger, ["A1"])
+        assert (await redeem(ledger, "1")).json()["code"] == "A1"
+        migration = (MIGRATIONS / "0003_codes_in_any_case.sql").read_text().replace("INDEX", "INDEX IF NOT EXISTS")
+        async with ledger.context.pool.acquire() as connection:
+            twice = "INSERT INTO coupon_codes (program_id, reward_id, code) VALUES ('aurora', 'ten-off', $1)"
+            await connection.executemany(twice, [("a1",), ("b1",), ("B1",), ("c1",)])
+            await connection.execute(migration)
+        codes = [(await redeem(ledger, key)).json().get("code") for key in ("2", "3", "4")]
+        assert [code and code.upper() for code in codes] == ["B1", "C1", None]
 
 
 async def test_two_members_never_draw_the_same_code(database: str) -> None:

@@ -31,7 +31,8 @@ def rich(
     clawback: str, pending: dict[str, Any], expiry: dict[str, Any], coupon_refund: str, write_off_days: int | None
 ) -> Program:
     """A program in which everything can happen that one program allows."""
-    given = {"id": "gift", "counts": "orders", "every": 3, "reward": "ship"}
+    every = {"ship": 3, "half": 2}
+    given = [{"id": name, "counts": "orders", "every": count, "reward": name} for name, count in every.items()]
     return program(
         *RULES, *OF_PEOPLE, pending=pending, expiry=expiry, clawback=clawback, write_off_days=write_off_days,
         groups=[{"id": "base", "stacking": "best_of", "by": "line"}],
@@ -39,7 +40,7 @@ def rich(
         campaigns=[{"id": "x2", "multiplier": 2, "when": {"weekdays": ["sun"]}, "budget": 300}],
         terms=[{"id": "bonus", "pending": {"days": 0}, "expiry": {}}],
         rest={
-            "challenges": (*CHALLENGES, given), "rewards": REWARDS, "transfers": {}, "households": {},
+            "challenges": (*CHALLENGES, *given), "rewards": REWARDS, "transfers": {}, "households": {},
             "memberships": [{"id": "plus", "name": {"en": "Plus"}}],
             "redemption": {"coupon_refund": coupon_refund, "expired_coupon": "give_back", "hold_minutes": 600},
         },

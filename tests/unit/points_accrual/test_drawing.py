@@ -67,6 +67,18 @@ def test_a_draw_is_as_it_was_announced_when_it_closed() -> None:
     assert announced(versions[2:], "bike") is None
 
 
+@pytest.mark.parametrize(("published_on", "holds"), [(-1, 2), (0, 1), (5, 1)])
+def test_a_closing_is_put_off_only_before_it_has_passed(published_on: int, holds: int) -> None:
+    versions = []
+    for number, (at, closes) in enumerate(((-9, 0), (published_on, 9)), start=1):
+        item = {"id": "bike", "name": {"en": "Bike"}, "closes_at": T0 + closes * DAY, "commitment": commitment(SEED)}
+        document = program(version=number, rest={"draws": [item | {"winners": 1}]})
+        versions.append(published(document).model_copy(update={"published_at": T0 + at * DAY}))
+    found = announced(versions, "bike")
+    assert found is not None
+    assert found[0].version == holds
+
+
 def test_tickets_belong_to_the_draw_for_which_they_were_bought() -> None:
     """The same reward is for the draw of March in version 1, and for that of April in version 2."""
 

@@ -7,8 +7,10 @@ import pytest
 
 from contracts.orders import Dispute, OrderChangedV1
 from contracts.program import Program
+from points_accrual.domain.catalogue import RefusedError
 from points_accrual.domain.commands import Redeem
 from points_accrual.domain.spending import redeem
+from points_accrual.domain.world import UseKey
 from tests.unit.points_accrual.samples import (
     ANN,
     DAY,
@@ -233,6 +235,57 @@ def test_a_gift_that_waited_for_a_code_is_given_once_there_are_some() -> None:
         assert len(ledger.world.coupons) == found
     assert [coupon.code for coupon in ledger.world.coupons.values()] == ["B", "A"]
     assert [decision.kind for decision in ledger.account().decisions].count("gift") == 2
+    same(ledger)
+
+
+def mugs(stock: int | None, version: int = 1, **reward: Any) -> Program:
+    """Every order brings a mug, of which there are so many in all."""
+    mug = {"type": "free_product", "id": "mug", "name": {"en": "Mug"}, "cost": 10, "product": "mug", "stock": stock}
+    mug |= {"valid_days": 100} | reward
+    gift = {"id": "c", "counts": "orders", "every": 1, "reward": "mug"}
+    since = datetime(2020, 1, 1, tzinfo=UTC) if version == 1 else T0 + version * DAY
+    rest = {"rewards": [mug], "challenges": [gift]}
+    return program(version=version, effective_from=since, pending_days=0, rest=rest)
+
+
+def given(ledger: Ledger) -> tuple[int, int]:
+    """How many mugs there are, and what was counted against the stock."""
+    live = sum(coupon.live for coupon in ledger.world.coupons.values())
+    return live, ledger.world.uses[UseKey("aurora", None, "stock:mug", "")]
+
+
+def test_gifts_take_from_the_stock_and_wait_when_it_is_empty() -> None:
+    ledger = Ledger(mugs(1), mugs(2, version=5)).send(enrolled(), *(order(order_id=str(n)) for n in range(3)))
+    assert given(ledger) == (1, 1)
+    with pytest.raises(RefusedError, match="out of stock"):
+        ledger.do(redeem, ANN, Redeem(reward_id="mug"), T0 + DAY)
+    assert given(ledger.sweep(T0 + 2 * DAY)) == (1, 1)
+    assert given(ledger.sweep(T0 + 6 * DAY)) == (2, 2)
+    gone = [order(order_id=str(n), revision=2, payment="voided", recorded_at=T0 + 7 * DAY) for n in range(3)]
+    assert given(ledger.send(*gone)) == (0, 0)
+    same(ledger)
+
+
+def test_a_gift_of_a_reward_without_codes_waits_for_stock_too() -> None:
+    trees = {"type": "donation", "id": "mug", "name": {"en": "Tree"}, "cost": 10, "value_minor": 100, "cause": "trees"}
+    changed = []
+    for document in (mugs(1), mugs(None, version=5)):
+        data = document.model_dump(mode="json")
+        data["rewards"] = [trees | {"stock": data["rewards"][0]["stock"], "codes": "pool"}]
+        changed.append(Program.model_validate(data | {"causes": [{"id": "trees", "name": {"en": "Trees"}}]}))
+    ledger = Ledger(*changed).send(enrolled(), order(), order(order_id="2"))
+    ledger.world.new_code = lambda _program, _reward: None
+    assert given(ledger) == (1, 1)
+    assert given(ledger.sweep(T0 + 6 * DAY)) == (2, 1)
+    same(ledger)
+
+
+def test_gifts_of_before_stock_was_counted_are_made_again_as_they_were() -> None:
+    ledger = Ledger(mugs(1)).send(enrolled(), order())
+    for decision in ledger.account().decisions:
+        decision.pinned = {name: value for name, value in decision.pinned.items() if not name.startswith("stock:")}
+    for coupon in ledger.world.coupons.values():
+        coupon.windows = {}
     same(ledger)
 
 

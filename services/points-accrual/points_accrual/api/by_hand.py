@@ -1,14 +1,13 @@
-"""What people of the shop do to accounts: adjust, freeze, extend, reinstate, import, put into households."""
+"""What people of the shop do to accounts: freeze, extend, reinstate, import, put into households."""
 
 from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter
 from pydantic import Field
 
-from contracts.base import EARLIEST, Instant
-from contracts.ids import derived_id
+from contracts.base import Instant
 from contracts.program import ProgramBook
 from shared.access import Principal, require
 from shared.http import Problem
@@ -18,24 +17,15 @@ from shared.transaction import Transaction
 from .. import store
 from ..domain import adjusting, commands
 from ..domain.account import Account
-from ..domain.catalogue import RefusedError
 from ..domain.sharing import join
 from ..domain.world import Trace, World
-from .running import IdempotencyKey, account_of, refused, run, run_in
-from .views import ApprovalPage, ApprovalView, Body, Done, problems
+from .running import IdempotencyKey, run, run_in
+from .views import Body, Done, problems
 
 Admin = Annotated[Principal, require("admin")]
 _REFUSALS = problems(status_404="No such member.", status_409="Refused: the title and type say why.",
                      status_503="Try again: the program is still being read.")  # fmt: skip
 Reason = commands.Reason
-
-
-class AdjustmentRequest(Body):
-    """Points to add, or to take (negative)."""
-
-    points: Annotated[int, Field(ge=-(2**53), le=2**53)]
-    reason: Reason
-    expires_at: Instant | None = None
 
 
 class ReasonRequest(Body):
@@ -68,121 +58,9 @@ class HouseholdRequest(Body):
 
 def add_routes(router: APIRouter, context: Context, programs: ProgramBook) -> None:
     """Changes by hand."""
-    _add_adjustments(router, context, programs)
-    _add_approvals(router, context, programs)
     _add_freezing(router, context, programs)
     _add_lots(router, context, programs)
     _add_households(router, context, programs)
-
-
-def _add_adjustments(router: APIRouter, context: Context, programs: ProgramBook) -> None:
-    @router.post(
-        "/members/{member_id}/adjustments", status_code=201, tags=["by hand"],
-        responses=_REFUSALS | {202: {"model": ApprovalView, "description": "It waits for a second person."}},
-        summary="Add or take points, with a reason; great amounts wait for a second person",
-    )  # fmt: skip
-    async def post_adjustment(
-        member_id: UUID, principal: Admin, body: AdjustmentRequest, idempotency_key: IdempotencyKey, response: Response
-    ) -> Done | ApprovalView:
-        command = commands.Adjust(**body.model_dump(), actor=principal.subject)
-        program = programs.in_force(principal.program_id, context.clock.now())
-        above = program.adjustments.approval_above if program else None
-        if program is not None and above is not None and abs(command.points) > above:
-            try:
-                adjusting.check_amount(program, command.points)
-            except RefusedError as refusal:
-                raise refused(refusal) from refusal
-            response.status_code = 202
-            return await context.execute(
-                partial(_request, programs, principal, member_id, command, idempotency_key)
-            )  # fmt: skip
-        need = store.Need((member_id,), debit=max(0, -command.points))
-        return Done(
-            **await run(
-                context, programs, principal.program_id, member_id, "adjust", command, idempotency_key,
-                adjusting.adjust, lambda _: need,
-            )
-        )  # fmt: skip
-
-
-def _add_approvals(router: APIRouter, context: Context, programs: ProgramBook) -> None:
-    @router.get("/approvals", tags=["by hand"], summary="Adjustments that wait for a second person")
-    async def get_approvals(
-        principal: Admin, after: UUID | None = None, limit: Annotated[int, Query(ge=1, le=200)] = 50
-    ) -> ApprovalPage:
-        rows = await context.read(
-            lambda connection: store.waiting_approvals(connection, principal.program_id, after, limit)
-        )
-        found = [_view(row) for row in rows]
-        return ApprovalPage(approvals=found, next=found[-1].approval_id if len(found) == limit else None)
-
-    @router.post(
-        "/approvals/{approval_id}/approval", responses=_REFUSALS, tags=["by hand"],
-        summary="Approve an adjustment that somebody else asked for",
-    )  # fmt: skip
-    async def post_approval(approval_id: UUID, principal: Admin) -> Done:
-        context.require_current()
-        try:
-            return Done(**await context.execute(partial(_approve, programs, principal, approval_id)))
-        except RefusedError as refusal:
-            raise refused(refusal) from refusal
-
-    @router.post(
-        "/approvals/{approval_id}/rejection", responses=_REFUSALS, tags=["by hand"], summary="Reject an adjustment"
-    )
-    async def post_rejection(approval_id: UUID, principal: Admin) -> ApprovalView:
-        async def work(tx: Transaction) -> ApprovalView:
-            item = await _waiting(tx, principal, approval_id)
-            await store.decide_approval(tx, item, "rejected", principal.subject)
-            item.state, item.decided_by, item.decided_at = "rejected", principal.subject, tx.now
-            return _view(item)
-
-        return await context.execute(work)
-
-
-async def _request(
-    programs: ProgramBook, principal: Principal, member_id: UUID, command: commands.Adjust, key: str, tx: Transaction
-) -> ApprovalView:
-    world = await store.load_for(tx, programs, store.Need((member_id,)))
-    account = account_of(world, principal.program_id, member_id)
-    approval_id = derived_id(EARLIEST, "approval", member_id, key)
-    item = await store.lock_approval(tx, principal.program_id, approval_id)
-    if item is None:
-        body = command.model_dump(mode="json")
-        item = store.Approval(approval_id, account.member_id, body, principal.subject, tx.now)
-        await store.request_approval(tx, principal.program_id, item)
-    return _view(item)
-
-
-async def _waiting(tx: Transaction, principal: Principal, approval_id: UUID) -> store.Approval:
-    item = await store.lock_approval(tx, principal.program_id, approval_id)
-    if item is None:
-        raise Problem(404, "Unknown approval", "nothing of this program waits under this id")
-    if item.state != "waiting":
-        raise Problem(409, "Decided already", f"{item.decided_by} {item.state} it")
-    return item
-
-
-async def _approve(programs: ProgramBook, principal: Principal, approval_id: UUID, tx: Transaction) -> Any:
-    item = await _waiting(tx, principal, approval_id)
-    if item.requested_by == principal.subject:
-        raise Problem(409, "Second person needed", "whoever asked for it cannot approve it")
-    command = commands.Adjust(**item.body | {"approved_by": principal.subject})
-    need = store.Need((item.member_id,), debit=max(0, -command.points))
-    answer = await run_in(
-        tx, programs, principal.program_id, item.member_id, "adjust", command, f"{store.APPROVAL_KEY}{approval_id}",
-        adjusting.adjust, lambda _: need,
-    )  # fmt: skip
-    await store.decide_approval(tx, item, "approved", principal.subject)
-    return answer
-
-
-def _view(item: store.Approval) -> ApprovalView:
-    return ApprovalView(
-        approval_id=item.approval_id, member_id=item.member_id, points=item.body["points"],
-        reason=item.body["reason"], requested_by=item.requested_by, requested_at=item.requested_at, state=item.state,
-        decided_by=item.decided_by, decided_at=item.decided_at,
-    )  # fmt: skip
 
 
 async def _change(

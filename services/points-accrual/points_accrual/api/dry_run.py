@@ -26,7 +26,12 @@ from .views import View, problems
 
 
 class Cart(OrderFacts):
-    """A cart: an order that was not placed. It counts as paid."""
+    """A cart: an order that was not placed. It counts as paid, and as neither refunded, disputed nor cancelled. Its
+    codes are not looked at: they change no points, and would tell whether a guessed one is somebody's.
+    """
+
+
+_NOT_OF_A_CART: dict[str, Any] = {"discount_codes": (), "refunds": (), "disputes": (), "cancelled_at": None}
 
 
 class Try(ActivityFacts):
@@ -49,7 +54,7 @@ class WouldBe(View):
     balances: dict[str, int]
     """As they would be."""
     events: list[dict[str, Any]]
-    """Everything else that would follow: challenges, coupons; without codes, and without surprises."""
+    """Everything else that would follow for the member: challenges, coupons; without codes, and without surprises."""
 
 
 class _Over(Exception):
@@ -88,13 +93,7 @@ def add_routes(router: APIRouter, context: Context, programs: ProgramBook) -> No
         summary="What a cart would bring by the rules of now; nothing is written",
     )  # fmt: skip
     async def post_cart(member_id: UUID, principal: AnyMember, body: Cart) -> WouldBe:
-        def make(now: datetime) -> Event:
-            paid = {"payment": "paid", "paid_at": body.paid_at or now, "placed_at": body.placed_at}
-            known = {name: getattr(body, name) for name in OrderFacts.model_fields}
-            about = {"program_id": principal.program_id, "member_id": member_id, "revision": 1, "recorded_at": now}
-            return OrderChangedV1.model_validate(known | paid | about | {"order_id": f"dry-run-{uuid4()}"})
-
-        return await attempt(principal, member_id, make)
+        return await attempt(principal, member_id, lambda now: _order_of(body, principal, member_id, now))
 
     @router.post(
         "/members/{member_id}/dry-runs/activity", tags=["dry run"], responses=problems(status_404="No such member."),
@@ -107,6 +106,14 @@ def add_routes(router: APIRouter, context: Context, programs: ProgramBook) -> No
             return ActivityRecordedV1.model_validate(known | about | {"activity_id": f"dry-run-{uuid4()}"})
 
         return await attempt(principal, member_id, make)
+
+
+def _order_of(body: Cart, principal: Principal, member_id: UUID, now: datetime) -> OrderChangedV1:
+    paid = {"payment": "paid", "paid_at": body.paid_at or now, "placed_at": body.placed_at}
+    known = {name: getattr(body, name) for name in OrderFacts.model_fields}
+    about = {"program_id": principal.program_id, "member_id": member_id, "revision": 1, "recorded_at": now}
+    about |= {"order_id": f"dry-run-{uuid4()}"}
+    return OrderChangedV1.model_validate(known | _NOT_OF_A_CART | paid | about)
 
 
 async def _result(tx: Transaction, world: World, event: Any) -> WouldBe:
@@ -132,6 +139,6 @@ async def _result(tx: Transaction, world: World, event: Any) -> WouldBe:
             # A code drawn here goes back to its pool: nobody may see it.
             {"type": item.TYPE, "data": item.model_dump(mode="json", exclude={"code"})}
             for (item, _, _), _ in world.outbox
-            if item is not own
+            if item is not own and item.key() == str(account.member_id)
         ],
     )  # fmt: skip

@@ -61,20 +61,43 @@ async def run_in(
 ) -> Any:  # fmt: skip
     """The same within an open transaction. A refusal is raised and so rolls everything back, the advance too."""
     world = await store.load_for(tx, programs, need(tx.now))
+    return await run_on(tx, world, program_id, member_id, kind, command, key, act)
+
+
+async def run_on(
+    tx: Transaction, world: World, program_id: str, member_id: UUID, kind: str, command: Command, key: str, act: Act
+) -> Any:
+    """The same with what it needs loaded already."""
     account = account_of(world, program_id, member_id)
-    body = command.model_dump(mode="json", exclude_none=True)
-    known = await store.find_command(tx, world.succession(member_id), key)
+    known = await answered(tx, world, member_id, kind, command, key)
     if known is not None:
-        if known[:2] != (kind, body):
-            raise Problem(409, "Idempotency key used", "this Idempotency-Key was used with another request")
-        return known[2]
-    if not programs.latest(program_id) or not store.known_versions(world, world.accounts):
+        return known
+    if not world.programs.latest(program_id) or not store.known_versions(world, world.accounts):
         raise Problem(503, "Try again", "the program is still being read", headers={"Retry-After": "1"})
     fresh = Cause.fresh(kind)
     answer = act(world, account, command, key, Trace(fresh.correlation_id, fresh.causation_id, fresh.traceparent))
-    store.keep_command(tx, world, account.member_id, key, kind, body, answer)
+    store.keep_command(tx, world, account.member_id, key, kind, _body(command), answer)
     await store.save(tx, world)
     return answer
+
+
+async def answered(tx: Transaction, world: World, member_id: UUID, kind: str, command: Command, key: str) -> Any | None:
+    """What this key was answered, if it was. Raises `Problem` when that was for another request."""
+    known = await store.find_command(tx, world.succession(member_id), key)
+    if known is None:
+        return None
+    if known[:2] != (kind, _body(command)):
+        raise key_used()
+    return known[2]
+
+
+def key_used() -> Problem:
+    """409 for a key that comes with another request than at first."""
+    return Problem(409, "Idempotency key used", "this Idempotency-Key was used with another request")
+
+
+def _body(command: Command) -> Any:
+    return command.model_dump(mode="json", exclude_none=True)
 
 
 def account_of(world: World, program_id: str, member_id: UUID) -> Account:

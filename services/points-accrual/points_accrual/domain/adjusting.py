@@ -38,7 +38,7 @@ def adjust(world: World, account: Account, command: Adjust, key: str, trace: Tra
     decision = begin_command(world, account, "adjust", command, key, command.actor, command.reason)
     program = program_now(world, account, decision)
     book, at = rulebook(program), decision.effective_at
-    check_amount(program, command.points)
+    check(program, command, at)
     if command.points > 0:
         claim = ClaimKey("adjustment", f"{account.member_id}:{decision.sequence}")
         ends = command.expires_at or expiry(at, book.terms("", "adjustment")[1], book.zone)
@@ -55,12 +55,15 @@ def adjust(world: World, account: Account, command: Adjust, key: str, trace: Tra
     return _answer(world, account, decision, [event], trace)
 
 
-def check_amount(program: Program, points: int) -> None:
+def check(program: Program, command: Adjust, at: datetime) -> None:
     """Raises `RefusedError` for an adjustment that nobody may make, also not with a second person."""
+    points, ends = command.points, command.expires_at
     if not points:
         raise RefusedError("amount", "Zero points change nothing.")
     if abs(points) > program.adjustments.points_max:
         raise RefusedError("amount", f"At most {program.adjustments.points_max} points by one adjustment.")
+    if points > 0 and ends is not None and ends <= at:
+        raise RefusedError("expired", f"Points that ran out on {ends:%Y-%m-%d %H:%M} UTC are not added any more.")
 
 
 def _new_lot(

@@ -8,7 +8,7 @@ from math import ceil
 from typing import Any
 
 from contracts.money import minor_digits
-from contracts.program import AnyAmount, DrawEntry, Perk, Priced, Program, Reward
+from contracts.program import AnyAmount, DrawEntry, Perk, Priced, Program, ProgramBook, Reward
 
 from .account import Account
 from .calendar import day_end, day_start, period
@@ -95,6 +95,23 @@ def limits_of(reward: Priced, book: Rulebook, at: datetime) -> dict[str, str]:
     """The limits that one more of a reward counts for: names and windows."""
     found = {f"reward:{reward.id}:{limit.per}": period(at, limit.per, book.zone) for limit in reward.limits}
     return found | ({f"stock:{reward.id}": ""} if reward.stock is not None else {})
+
+
+def stock_of(programs: ProgramBook, program_id: str, reward_id: str, now: datetime) -> int | None:
+    """How many there are in all of a reward: by the version in force, or the last before it that has the reward. None:
+    as many as are wanted.
+    """
+    current = programs.in_force(program_id, now)
+    for event in sorted(programs.versions(program_id), key=lambda event: event.version, reverse=True):
+        reward = event.document.reward(reward_id)
+        if reward is not None and (current is None or event.version <= current.version):
+            return reward.stock
+    return None
+
+
+def stock_key(program_id: str, reward_id: str) -> UseKey:
+    """Where it is counted how many of a reward were given."""
+    return UseKey(program_id, None, f"stock:{reward_id}", "")
 
 
 def limit_key(program_id: str, member: Member, name: str, window: str) -> UseKey:

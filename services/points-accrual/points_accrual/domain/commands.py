@@ -192,7 +192,7 @@ class Date(Command):
 
 
 class GiveGift(Command):
-    """There are codes again for a gift of a challenge that waited for one."""
+    """There are codes, or stock, again for a gift of a challenge that waited for one."""
 
     claim_id: str
 

@@ -34,13 +34,16 @@ def digest(entries: Iterable[Entry]) -> str:
 def announced(versions: Iterable[ProgramPublishedV1], draw_id: str) -> tuple[ProgramPublishedV1, Draw] | None:
     """The draw as it was when it closed: by the last version of its program that was published before.
 
-    What is published later about a draw changes nothing: else its seed could be chosen when the entries are known.
+    A version may put the closing off, as long as the one that was announced has not passed. What is published later
+    about a draw changes nothing: else its seed could be chosen when the entries are known.
     """
-    found = [
-        (event, item) for event in versions for item in event.document.draws
-        if item.id == draw_id and event.published_at < item.closes_at
-    ]  # fmt: skip
-    return max(found, key=lambda item: item[0].version, default=None)
+    found: tuple[ProgramPublishedV1, Draw] | None = None
+    for event in sorted(versions, key=lambda event: event.version):
+        for item in event.document.draws:
+            closes_at = min(item.closes_at, found[1].closes_at) if found else item.closes_at
+            if item.id == draw_id and event.published_at < closes_at:
+                found = event, item
+    return found
 
 
 def tickets(versions: Iterable[ProgramPublishedV1], draw_id: str) -> list[tuple[int, str]]:

@@ -19,7 +19,7 @@ from contracts.program import (
 from contracts.rewards import RewardIssuedV1, RewardReturnedV1
 
 from .account import Account, Decision, credit_active, debit_active, post
-from .catalogue import UNCODED, RefusedError, end_of_days
+from .catalogue import UNCODED, RefusedError, end_of_days, limit_key, stock_key, stock_of
 from .claims import Claim
 from .coupons import Coupon
 from .rulebook import Rulebook
@@ -33,12 +33,17 @@ def draw_code(
     """A code for a coupon, where it has one of its own; `drawn` already, maybe. Raises `RefusedError` when the pool is
     empty.
     """
-    if reward.type in UNCODED or (isinstance(reward, Perk) and reward.standing_code is not None):
+    if not has_code(reward):
         return None
     code: str | None = decision.pin(f"code:{what}", lambda: drawn or world.new_code(account.program_id, reward.id))
     if code is None:
         raise RefusedError("no_codes_left", "The pool of codes for this reward is empty; the shop must import more.")
     return code
+
+
+def has_code(reward: Reward) -> bool:
+    """Whether each coupon of a reward has a code of its own."""
+    return reward.type not in UNCODED and not (isinstance(reward, Perk) and reward.standing_code is not None)
 
 
 def issue(
@@ -69,21 +74,25 @@ def issue(
 
 
 def waits(claim: Claim) -> bool:
-    """Whether a challenge was reached whose gift waits for a code."""
+    """Whether a challenge was reached whose gift waits for a code, or for stock."""
     return bool(claim.key.kind == "challenge" and claim.detail.get("waiting") and claim.detail["reached"])
 
 
 def give(
     world: World, account: Account, decision: Decision, claim: Claim, drawn: str | None = None
 ) -> list[Announcement]:
-    """The coupon of a challenge, with the code that was `drawn`, or a new one. With an empty pool it waits."""
+    """The coupon of a challenge, with the code that was `drawn`, or a new one. With an empty pool, or no stock left, it
+    waits.
+    """
     assert claim.program_version is not None
     book = world.book(account.program_id, claim.program_version)
     reward = book.program.reward(claim.detail["reward"])
     assert reward is not None
     challenge, number, generation = (claim.detail[name] for name in ("challenge", "number", "generation"))
+    what = f"{challenge}:{number}:{generation}"
     try:
-        code = draw_code(world, account, decision, reward, f"{challenge}:{number}:{generation}", drawn)
+        counts = _check_stock(world, account, decision, reward.id, what)
+        code = draw_code(world, account, decision, reward, what, drawn)
     except RefusedError:
         claim.detail["waiting"] = True
         return []
@@ -93,15 +102,48 @@ def give(
     coupon = Coupon(
         coupon_id, account.program_id, account.member_id, reward.id, reward.type, book.program.version, 0,
         decision.effective_at, value_minor=value, code=code, challenge=(challenge, number),
+        windows={stock_key(account.program_id, reward.id).name: ""} if counts else {},
     )  # fmt: skip
+    count_limits(world, account, coupon, 1)
     claim.detail["coupon_id"] = str(coupon_id)
     return [issue(world, account, decision, book, reward, coupon)]
+
+
+def in_stock(world: World, program_id: str, reward_id: str) -> bool | None:
+    """Whether one more of a reward can be given; None when there are as many as are wanted."""
+    stock = stock_of(world.programs, program_id, reward_id, world.now)
+    return None if stock is None else world.used(stock_key(program_id, reward_id)) < stock
+
+
+def _check_stock(world: World, account: Account, decision: Decision, reward_id: str, what: str) -> bool:
+    """Whether a gift counts for the stock. Raises `RefusedError` when none is left.
+
+    Pinned, like all that members share, where there is a stock: gifts of before it was counted have nothing pinned.
+    """
+    name = f"stock:{what}"
+    if decision.recorded is None:
+        left = in_stock(world, account.program_id, reward_id)
+        if left is None:
+            return False
+        decision.pin(name, lambda: left)
+    elif name not in decision.recorded:
+        return False
+    if not decision.pin(name, lambda: None):
+        raise RefusedError("out_of_stock", f"{reward_id!r} is out of stock.")
+    return True
+
+
+def count_limits(world: World, account: Account, coupon: Coupon, change: int) -> None:
+    """Count a coupon, or no longer, against the limits that it counts for."""
+    for name, window in coupon.windows.items():
+        world.use(limit_key(account.program_id, world.members[account.member_id], name, window), change)
 
 
 def take_back(world: World, account: Account, decision: Decision, coupon: Coupon) -> list[Announcement]:
     """A gift that was not used, and is not deserved any more."""
     coupon.state = "returned"
     world.touched_coupons.add(coupon.coupon_id)
+    count_limits(world, account, coupon, -1)
     return [returned(account, decision, coupon, "revoked", void=True)]
 
 

@@ -135,7 +135,7 @@ def _write_off(world: World, account: Account, kept: Kept) -> None:
 
 
 def _gift(world: World, account: Account, kept: Kept) -> None:
-    sweeping.give_gift(world, account, kept.read(commands.GiveGift), kept.effective_at)
+    sweeping.give_gift(world, account, kept.read(commands.GiveGift), kept.occurred_at)
 
 
 def _receive(world: World, account: Account, kept: Kept) -> None:

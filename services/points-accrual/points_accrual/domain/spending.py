@@ -6,7 +6,7 @@ from uuid import UUID
 
 from contracts.ids import derived_id
 from contracts.points import Bucket, Cause, PointsHeldV1, PointsRedeemedV1, PointsReleasedV1
-from contracts.program import Perk, Program
+from contracts.program import DrawEntry, Perk, Program, Reward
 from contracts.rewards import RewardExpiredV1
 
 from .account import Account, Decision, begin, debit_active, post
@@ -16,7 +16,6 @@ from .catalogue import (
     check_allowed,
     check_covered,
     find_reward,
-    limit_key,
     limits_of,
     price_of,
     situation_now,
@@ -25,7 +24,8 @@ from .clawback import forgive
 from .commands import Capture, Command, Redeem, Release, Reverse
 from .concluding import finish
 from .coupons import Coupon
-from .giving import about, draw_code, give_back, issue, restore, returned
+from .drawing import announced
+from .giving import about, count_limits, draw_code, give_back, issue, restore, returned
 from .rulebook import rulebook
 from .sharing import borrow
 from .terms import renew
@@ -68,6 +68,7 @@ def redeem(world: World, account: Account, command: Redeem, key: str, trace: Tra
     reward, book = find_reward(program, command.reward_id), rulebook(program)
     state = situation_now(member, program, world.now)
     check_allowed(program, reward, member, account, state, world.used)
+    _check_draw(world, account, decision, reward)
     if isinstance(reward, Perk) and reward.standing_code is not None:
         raise RefusedError("standing_code", "This reward has one code for all who may have it: nothing is spent.")
     price = price_of(program, reward, state, command.amount_minor)
@@ -79,7 +80,7 @@ def redeem(world: World, account: Account, command: Redeem, key: str, trace: Tra
         decision.effective_at, state="held", value_minor=price.value_minor, order=command.order,
         windows=limits_of(reward, book, world.now),
     )  # fmt: skip
-    _count(world, account, coupon, 1)
+    count_limits(world, account, coupon, 1)
     if price.points:
         to: Bucket = "held" if command.hold else "redeemed"
         uses = debit_active(
@@ -106,6 +107,7 @@ def capture(world: World, account: Account, command: Capture, key: str, trace: T
     coupon = _held(world, account, command.coupon_id, decision)
     book = world.book(account.program_id, coupon.program_version)
     reward = find_reward(book.program, coupon.reward_id)
+    _check_draw(world, account, decision, reward)
     if coupon.points:
         post(
             account, "held", "redeemed", coupon.points, at=decision.effective_at,
@@ -141,7 +143,7 @@ def let_go(world: World, account: Account, decision: Decision, coupon: Coupon) -
     restore(account, coupon.uses, 0, coupon.points, decision, book, debit="held", grace_days=0)
     coupon.state = "released"
     world.touched_coupons.add(coupon.coupon_id)
-    _count(world, account, coupon, -1)
+    count_limits(world, account, coupon, -1)
     return [_spent(world, account, decision, coupon, PointsReleasedV1)]
 
 
@@ -160,7 +162,7 @@ def reverse(world: World, account: Account, command: Reverse, key: str, trace: T
     void = coupon.returned == coupon.points
     if void:
         coupon.state = "returned"
-        _count(world, account, coupon, -1)
+        count_limits(world, account, coupon, -1)
     events = [tell_returned(world, account, decision, coupon)] if points else []
     events.append(returned(account, decision, coupon, "reversed", void=void))
     return _answer(world, account, decision, coupon, events, trace)
@@ -201,9 +203,16 @@ def _held(world: World, account: Account, coupon_id: UUID, decision: Decision) -
     return coupon
 
 
-def _count(world: World, account: Account, coupon: Coupon, change: int) -> None:
-    for name, window in coupon.windows.items():
-        world.use(limit_key(account.program_id, world.members[account.member_id], name, window), change)
+def _check_draw(world: World, account: Account, decision: Decision, reward: Reward) -> None:
+    """A ticket that is issued after its draw has closed would be no entry. Raises `RefusedError` (draw_closed).
+
+    Not asked on a replay: what was accepted stays, though other versions were published since.
+    """
+    if not isinstance(reward, DrawEntry) or decision.recorded is not None:
+        return
+    found = announced(world.programs.versions(account.program_id), reward.draw)
+    if found is not None and decision.effective_at >= found[1].closes_at:
+        raise RefusedError("draw_closed", f"The draw closed at {found[1].closes_at:%Y-%m-%d %H:%M} UTC.")
 
 
 def _keep_alive(world: World, account: Account, decision: Decision) -> None:

@@ -15,7 +15,7 @@ from .clawback import forgive
 from .commands import GiveGift, Lapse, RunOut, Sweep, WriteOff
 from .concluding import finish
 from .dates import pass_dates, replan_dates
-from .giving import give, waits
+from .giving import give, has_code, in_stock, waits
 from .lots import ClaimKey, Lot
 from .spending import run_out
 from .world import Trace, Trigger, World
@@ -123,11 +123,17 @@ def lapse(world: World, account: Account, command: Lapse) -> None:
 
 
 def give_waiting(world: World, account: Account, horizon: datetime) -> None:
-    """Gifts that waited for codes, as far as there are some now."""
+    """Gifts that waited for codes, or for stock, as far as there are some now."""
     claims = world.claims_of.get(account.member_id, {})
     for key in sorted(key for key, claim in claims.items() if waits(claim)):
-        code = world.new_code(account.program_id, claims[key].detail["reward"])
-        if code is not None:
+        claim = claims[key]
+        if in_stock(world, account.program_id, claim.detail["reward"]) is False:
+            continue
+        assert claim.program_version is not None
+        reward = world.book(account.program_id, claim.program_version).program.reward(claim.detail["reward"])
+        coded = reward is not None and has_code(reward)
+        code = world.new_code(account.program_id, claim.detail["reward"]) if coded else None
+        if code is not None or not coded:
             give_gift(world, account, GiveGift(claim_id=key.id), horizon, code)
 
 

@@ -158,13 +158,13 @@ async def entries(
     connection: asyncpg.Connection, program_id: str, tickets: list[tuple[int, str]], until: datetime
 ) -> list[Entry]:
     """The tickets of a draw: bought as one of these rewards, each of a version, and issued before it closed; not given
-    back since, and of members who are not erased.
+    back since, also not with the order that they were bought for, and of members who are not erased.
     """
     rows = await connection.fetch(
         """SELECT c.coupon_id, c.member_id FROM coupons c LEFT JOIN members m USING (member_id)
            JOIN unnest($2::int[], $3::text[]) AS t (program_version, reward_id) USING (program_version, reward_id)
            WHERE c.program_id = $1 AND c.kind = 'draw_entry' AND c.state IN ('issued', 'used') AND c.issued_at < $4
-             AND m.status IS DISTINCT FROM 'erased'
+             AND (c.points = 0 OR c.returned < c.points) AND m.status IS DISTINCT FROM 'erased'
            ORDER BY c.coupon_id""",
         program_id, [version for version, _ in tickets], [reward_id for _, reward_id in tickets], until,
     )  # fmt: skip

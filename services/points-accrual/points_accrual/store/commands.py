@@ -82,6 +82,8 @@ async def load_for(tx: Transaction, programs: ProgramBook, need: Need) -> World:
         await claims.load_kinds(tx, world, world.accounts, ("import",))
         await coupons.load_gifts(tx, world)
     await load_uses(tx, world, [_of_survivor(world, key) for key in need.uses])
+    if need.counts:
+        await coupons.load_stock(tx, world, world.accounts)
     await coupons.prepare_codes(tx, world, None if need.counts else need.pools)
     if need.all_lots or any(world.renews(account.program_id) for account in world.accounts.values()):
         await load_all_lots(tx, world, world.accounts)
@@ -121,6 +123,14 @@ async def request_approval(tx: Transaction, program_id: str, item: Approval) -> 
         " VALUES ($1, $2, $3, $4::jsonb, $5, $6, 'waiting') ON CONFLICT DO NOTHING",
         item.approval_id, program_id, item.member_id, text(item.body), item.requested_by, item.requested_at,
     )  # fmt: skip
+
+
+async def find_approval(connection: asyncpg.Connection, program_id: str, approval_id: UUID) -> Approval | None:
+    """An approval of the program as it is, or None. Not locked: who decides on one locks it before the account."""
+    row = await connection.fetchrow(
+        "SELECT * FROM approvals WHERE approval_id = $1 AND program_id = $2", approval_id, program_id
+    )
+    return _approval(row) if row else None
 
 
 async def lock_approval(tx: Transaction, program_id: str, approval_id: UUID) -> Approval | None:

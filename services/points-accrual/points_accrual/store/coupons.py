@@ -1,20 +1,22 @@
 """Coupons, the codes they are drawn from, and which members they belong to."""
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from uuid import UUID
 
 import asyncpg
 
 from contracts.orders import OrderChangedV1
+from contracts.program import Reward
 from shared.transaction import Retry, Transaction
 
-from ..domain.catalogue import limit_key
+from ..domain.catalogue import limit_key, stock_key
 from ..domain.claims import order_key
 from ..domain.coupons import Coupon
 from ..domain.using import codes_of
 from ..domain.world import UseKey, World
+from .locking import load_uses
 from .rows import columns, text, to_coupon
 
 CODE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -23,6 +25,9 @@ CODE_LENGTH = 12
 CODE_CHARACTERS_MAX = 255
 _AHEAD = 20
 """At least so many codes of a pool are reserved for what challenges of one batch may give; one for each member."""
+_MORE = 8
+_short: dict[tuple[str, str], int] = {}
+"""Pools of which a try reserved too few codes, and so many then: the next one reserves `_MORE` times as many."""
 
 
 COUPONS = """
@@ -137,20 +142,24 @@ def _keep(world: World, rows: Iterable[asyncpg.Record]) -> None:
 async def prepare_codes(tx: Transaction, world: World, wanted: Iterable[tuple[str, str]] | None = None) -> None:
     """Let the world draw codes: `wanted` names programs and rewards, else those that challenges give.
 
-    A pool that seems empty only since others hold its codes is asked again: drawing raises `Retry`.
+    A pool that seems empty only since others hold its codes, or since too few were reserved, is asked again: drawing
+    raises `Retry`.
     """
     names = set(wanted) if wanted is not None else _given(world)
-    ahead = max(_AHEAD, len(world.accounts)) if wanted is None else 1
     pools: dict[tuple[str, str], list[str]] = {}
-    more_elsewhere = set()
+    more_elsewhere, more_here = set(), dict[tuple[str, str], int]()
     for program_id, reward_id in sorted(names):
+        usual = max(_AHEAD, len(world.accounts)) if wanted is None else 1
+        ahead = max(usual, _MORE * _short.pop((program_id, reward_id), 0))
         rows = await tx.connection.fetch(
             "SELECT code FROM coupon_codes WHERE program_id = $1 AND reward_id = $2 AND NOT drawn"
             " ORDER BY code LIMIT $3 FOR UPDATE SKIP LOCKED",
             program_id, reward_id, ahead,
         )  # fmt: skip
         pools[program_id, reward_id] = [row["code"] for row in rows]
-        if len(rows) < ahead and await pool_left(tx.connection, program_id, reward_id) > len(rows):
+        if len(rows) == ahead:
+            more_here[program_id, reward_id] = ahead
+        elif await pool_left(tx.connection, program_id, reward_id) > len(rows):
             more_elsewhere.add((program_id, reward_id))
     drawn = world.drawn  # not the world itself: it holds this function, and the two would wait for the collector
 
@@ -160,6 +169,9 @@ async def prepare_codes(tx: Transaction, world: World, wanted: Iterable[tuple[st
         pool = pools[program_id, reward_id]
         if not pool and (program_id, reward_id) in more_elsewhere:
             raise Retry(f"the codes that are left for {reward_id} are held by another transaction")
+        if not pool and (program_id, reward_id) in more_here:
+            _short[program_id, reward_id] = more_here[program_id, reward_id]
+            raise Retry(f"more codes for {reward_id} are given at once than were reserved")
         if not pool:
             return None
         code = pool.pop(0)
@@ -170,16 +182,28 @@ async def prepare_codes(tx: Transaction, world: World, wanted: Iterable[tuple[st
 
 
 def _given(world: World) -> set[tuple[str, str]]:
-    """Rewards from pools that challenges of the members' programs give; looked up only where there are counts."""
-    found = set()
-    for program_id in {account.program_id for account in world.accounts.values()}:
+    """Rewards from pools that challenges of the members' programs give."""
+    program_ids = {account.program_id for account in world.accounts.values()}
+    return {(program_id, reward.id) for program_id, reward in gifts(world, program_ids) if reward.codes == "pool"}
+
+
+def gifts(world: World, program_ids: Iterable[str]) -> Iterator[tuple[str, Reward]]:
+    """The rewards that challenges of these programs give, by any version, with their program."""
+    for program_id in program_ids:
         for event in world.programs.versions(program_id):
             rewards = {item.reward for item in event.document.challenges if item.reward}
-            found |= {
-                (program_id, reward.id) for reward in event.document.rewards
-                if reward.id in rewards and reward.codes == "pool"
-            }  # fmt: skip
-    return found
+            yield from ((program_id, reward) for reward in event.document.rewards if reward.id in rewards)
+
+
+async def load_stock(tx: Transaction, world: World, members: Iterable[UUID]) -> None:
+    """How many are left of what challenges of these members give. What all share is locked: after other limits, so that
+    two batches lock them in one order.
+    """
+    program_ids = {world.accounts[member_id].program_id for member_id in members}
+    await load_uses(tx, world, {
+        stock_key(program_id, reward.id) for program_id, reward in gifts(world, program_ids)
+        if reward.stock is not None
+    })  # fmt: skip
 
 
 async def mark_drawn(tx: Transaction, world: World) -> dict[tuple[str, str], int]:
@@ -206,7 +230,8 @@ async def pool_left(connection: asyncpg.Connection, program_id: str, reward_id: 
 
 
 async def import_codes(connection: asyncpg.Connection, program_id: str, reward_id: str, codes: Sequence[str]) -> int:
-    """Add codes that the shop knows to the pool of a reward; known ones are left as they are. Returns how many are new.
+    """Add codes that the shop knows to the pool of a reward; known ones are left as they are, in whatever case they
+    come again. Returns how many are new.
 
     Raises ValueError naming the place of a code that cannot be one; then none is added. Codes are never named.
     """
@@ -215,10 +240,15 @@ async def import_codes(connection: asyncpg.Connection, program_id: str, reward_i
             raise ValueError(
                 f"code {place} is empty, longer than {CODE_CHARACTERS_MAX} characters, or has blanks around it"
             )
+    # One import after the other: two at once would not see that their codes differ only in case.
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"codes/{program_id}")
     added: int = await connection.fetchval(
         "WITH added AS (INSERT INTO coupon_codes (program_id, reward_id, code)"
-        " SELECT $1, $2, code FROM unnest($3::text[]) AS code ORDER BY code ON CONFLICT DO NOTHING RETURNING 1)"
+        " SELECT DISTINCT ON (upper(n.code)) $1, $2, n.code FROM unnest($3::text[]) AS n (code)"
+        " WHERE NOT EXISTS (SELECT FROM coupon_codes k WHERE k.program_id = $1 AND upper(k.code) = upper(n.code))"
+        " AND NOT EXISTS (SELECT FROM coupons k WHERE k.program_id = $1 AND upper(k.code) = upper(n.code))"
+        " ORDER BY upper(n.code), n.code ON CONFLICT DO NOTHING RETURNING 1)"
         " SELECT count(*) FROM added",
-        program_id, reward_id, sorted(set(codes)),
+        program_id, reward_id, list(codes),
     )  # fmt: skip
     return added

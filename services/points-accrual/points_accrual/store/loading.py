@@ -42,13 +42,14 @@ async def load(tx: Transaction, programs: ProgramBook, batch: Sequence[Message])
     # A dry run's event comes from no topic.
     await move(tx, world, {item.data.member_id: item.partition for item in batch if item.topic})  # type: ignore[attr-defined]
     await claims.load_merged(tx, world)
-    await _load_claims(tx, world, batch, told, mergers)
+    counting = await _load_claims(tx, world, batch, told, mergers)
     if orders:
         codes = {(order.program_id, code) for order in orders for code in codes_of(order)}
         keys = {(order.program_id, claims.key_of(order).id) for order in orders}
         await coupons.load_for_orders(tx, world, codes, keys)
     await coupons.load_gifts(tx, world)
     await claims.load_claim_uses(tx, world, told)
+    await coupons.load_stock(tx, world, counting)
     await coupons.prepare_codes(tx, world)
     await _load_lots(tx, world, mergers)
     return world
@@ -57,7 +58,8 @@ async def load(tx: Transaction, programs: ProgramBook, batch: Sequence[Message])
 async def _load_claims(
     tx: Transaction, world: World, batch: Sequence[Message], told: Sequence[OrderChangedV1 | ActivityRecordedV1],
     mergers: Sequence[MemberChangedV1],
-) -> None:  # fmt: skip
+) -> set[UUID]:  # fmt: skip
+    """Returns the accounts for which something may count for challenges."""
     spans = _spans(world, batch)
     await claims.load_told(tx, world, told)
     await claims.load_spans(tx, world, spans)
@@ -75,6 +77,7 @@ async def _load_claims(
         counting |= both
         await _load_merging(tx, world, both)
     await claims.load_counted(tx, world, counting)
+    return counting
 
 
 async def _load_merging(tx: Transaction, world: World, members: Iterable[UUID]) -> None:

@@ -7,6 +7,8 @@ from contracts.program import Program, ProgramBook
 from shared.sweeper import Round
 from shared.transaction import Transaction
 
+from ..domain.catalogue import stock_of
+from ..domain.giving import has_code
 from ..domain.rulebook import rulebook
 from ..domain.sweeping import write_off_at
 from ..domain.world import SKEW_MAX, Place, Unread, World
@@ -16,6 +18,8 @@ from .lots import load_all_lots, load_lots, load_renewing
 from .rows import CLAIMS, columns
 
 UNJUDGED_MAX = 50
+ENDLESS = 2**62
+"""Of a reward without stock there are as many as are wanted."""
 
 
 async def load_due(tx: Transaction, programs: ProgramBook, due: Round) -> World:
@@ -36,9 +40,9 @@ async def load_due(tx: Transaction, programs: ProgramBook, due: Round) -> World:
         await coupons.load_due(tx, world, whole, horizon)
         await claims.load_kinds(tx, world, whole, ("date",))
         await load_all_lots(tx, world, whole)
-        await load_uses(tx, world, coupons.limits(world))
     await load_lots(tx, world, horizon)
     await _load_lapsing(tx, world, horizon)
+    await load_uses(tx, world, coupons.limits(world))
     return world
 
 
@@ -86,6 +90,7 @@ async def _load_lapsing(tx: Transaction, world: World, horizon: datetime) -> Non
         await claims.load_counted(tx, world, world.accounts)
         await coupons.load_gifts(tx, world)
         await claims.load_claim_uses(tx, world)
+        await coupons.load_stock(tx, world, world.accounts)
         await coupons.prepare_codes(tx, world)
         await load_renewing(tx, world)
         await load_lots(tx, world, horizon)
@@ -156,16 +161,12 @@ async def load_unjudged(tx: Transaction, programs: ProgramBook, due: Round) -> W
 
 
 async def load_waiting(tx: Transaction, programs: ProgramBook, due: Round) -> World:
-    """Members of a partition with gifts that waited for a code of their pool, where it has some now."""
+    """Members of a partition with gifts that waited for a code of their pool, or for stock, where there is some now."""
     world = World(programs, tx.now)
-    rows = await tx.connection.fetch(
-        """SELECT DISTINCT c.member_id FROM claims c JOIN accounts a ON a.member_id = c.member_id AND a.partition = $1
-           WHERE c.detail @> '{"waiting": true, "reached": true}' AND c.member_id <> ALL($3::uuid[])
-             AND EXISTS (SELECT FROM coupon_codes k
-                         WHERE k.program_id = c.program_id AND k.reward_id = c.detail->>'reward' AND NOT k.drawn)
-           ORDER BY c.member_id LIMIT $2""",
-        due.partition, due.most, due.spared,
-    )  # fmt: skip
+    gifts = sorted(_gifts(world, {event.program_id for event in programs}))
+    if not gifts:
+        return world
+    rows = await tx.connection.fetch(_WAITING, due.partition, due.most, due.spared, *columns(gifts, 4))
     due.keys = [row["member_id"] for row in rows]
     if due.keys:
         await lock(tx, world, dict.fromkeys(due.keys))
@@ -174,11 +175,35 @@ async def load_waiting(tx: Transaction, programs: ProgramBook, due: Round) -> Wo
     return world
 
 
+def _gifts(world: World, program_ids: set[str]) -> set[tuple[str, str, int, bool]]:
+    """What challenges give: program, reward, how many there are in all, whether it has codes of a pool."""
+    found = list(coupons.gifts(world, program_ids))
+    pooled = {(program_id, reward.id) for program_id, reward in found if reward.codes == "pool" and has_code(reward)}
+    return {
+        (*key, ENDLESS if (stock := stock_of(world.programs, *key, world.now)) is None else stock, key in pooled)
+        for key in {(program_id, reward.id) for program_id, reward in found}
+    }
+
+
+_WAITING = """
+    SELECT DISTINCT c.member_id FROM claims c
+    JOIN accounts a ON a.member_id = c.member_id AND a.partition = $1
+    JOIN unnest($4::text[], $5::text[], $6::bigint[], $7::bool[]) AS r (program_id, reward_id, stock, pooled)
+      ON r.program_id = c.program_id AND r.reward_id = c.detail->>'reward'
+    LEFT JOIN uses u ON u.program_id = r.program_id AND u.member_id IS NULL AND u.name = 'stock:' || r.reward_id
+    WHERE c.detail @> '{"waiting": true, "reached": true}' AND c.member_id <> ALL($3::uuid[])
+      AND coalesce(u.used, 0) < r.stock
+      AND (NOT r.pooled OR EXISTS (SELECT FROM coupon_codes k WHERE k.program_id = r.program_id
+                                   AND k.reward_id = r.reward_id AND NOT k.drawn))
+    ORDER BY c.member_id LIMIT $2"""
+
+
 async def _load_rest(tx: Transaction, world: World, horizon: datetime) -> None:
     """What judging the loaded claims can need."""
     await claims.load_counted(tx, world, world.accounts)
     await coupons.load_gifts(tx, world)
     await claims.load_claim_uses(tx, world)
+    await coupons.load_stock(tx, world, world.accounts)
     await coupons.prepare_codes(tx, world)
     await load_renewing(tx, world)
     await load_lots(tx, world, horizon)
