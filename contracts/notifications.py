@@ -16,6 +16,8 @@ class NotificationEvent(Event):
     channel: Literal["email", "webhook"]
     template: ShortText
     locale: str | None = None
+    coupon_id: UUID | None = None
+    """The coupon that a webhook told a step of."""
     occurred_at: Instant
 
 

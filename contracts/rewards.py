@@ -22,6 +22,8 @@ class RewardEvent(Event):
     coupon_id: UUID
     reward_id: Slug
     kind: RewardKind
+    issued_at: Instant | None = None
+    """When the member got it; nothing in events from before this was told."""
 
 
 class RewardIssuedV1(RewardEvent):

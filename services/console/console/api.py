@@ -1,5 +1,6 @@
 """HTTP for the merchant: publish versions of a program and read them; segments of members."""
 
+import asyncio
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -16,7 +17,13 @@ from . import handlers, store
 from .domain.publishing import RefusalError
 from .domain.segments import Person
 
-_STATUS = {"other_content": 409, "not_newer": 409, "seed_used": 409, "too_soon": 422, "ignored": 422, "too_large": 422}
+_STATUS = {
+    "other_content": 409, "not_newer": 409, "seed_used": 409, "too_soon": 422, "ignored": 422, "too_large": 422,
+    "stuck": 503,
+}  # fmt: skip
+COMES_BACK_SECONDS_MAX = 10.0
+"""So long a version may take to come back from the topic: enough of its notice is left then for every service."""
+_RETRY = {"Retry-After": "5"}
 
 
 class Published(BaseModel):
@@ -84,7 +91,10 @@ def _program_routes(router: APIRouter, context: Context, programs: ProgramBook) 
         principal: Annotated[Principal, require("admin")],
         backdate: bool = False,
     ) -> Published:
-        """Publish a version, for ever. 200 instead of 201 when it is published already."""
+        """Publish a version, for ever. 200 instead of 201 when it is published already.
+
+        Both say that it is where every service reads it, unless it is backdated, which keeps no notice.
+        """
         if document.id != principal.program_id:
             raise Problem(
                 403, "Not allowed", f"your token is for the program {principal.program_id}, not {document.id}"
@@ -97,6 +107,8 @@ def _program_routes(router: APIRouter, context: Context, programs: ProgramBook) 
             )
         except RefusalError as refusal:
             raise _problem(refusal) from refusal
+        if not backdate:
+            await _come_back(programs, document)
         response.status_code = 201 if new else 200
         outcome: Literal["published", "known"] = "published" if new else "known"
         return Published(program_id=document.id, version=document.version, hash=document.hash(), outcome=outcome)
@@ -120,6 +132,21 @@ def _program_routes(router: APIRouter, context: Context, programs: ProgramBook) 
         if row is None:
             raise Problem(404, "Unknown version", f"version {version} of {program_id} is not published")
         return VersionDocument.model_validate(dict(row) | {"document": Program.model_validate_json(row["document"])})
+
+
+async def _come_back(programs: ProgramBook, document: Program) -> None:
+    """Wait until the console itself has read the version from the topic. Raises a 503 when it does not come."""
+    deadline = asyncio.get_running_loop().time() + COMES_BACK_SECONDS_MAX
+    while programs.version(document.id, document.version) is None:
+        if asyncio.get_running_loop().time() > deadline:
+            raise Problem(
+                503, "Not known yet",
+                f"version {document.version} of {document.id} is kept, and not on Kafka yet: services go by the "
+                "version before until it is, also after effective_from. `laurel doctor` says what is wrong; then "
+                "publish the same again, which is answered once it is there",
+                headers=_RETRY,
+            )  # fmt: skip
+        await asyncio.sleep(0.05)
 
 
 def _segment_routes(router: APIRouter, context: Context) -> None:
@@ -158,4 +185,5 @@ def _segments(member_id: UUID, person: Person | None) -> SegmentsView:
 
 def _problem(refusal: RefusalError) -> Problem:
     errors = [{"field": "effective_from", "message": refusal.text}] if refusal.reason == "too_soon" else None
-    return Problem(_STATUS[refusal.reason], "Not published", refusal.text, errors=errors)
+    headers = _RETRY if refusal.reason == "stuck" else None
+    return Problem(_STATUS[refusal.reason], "Not published", refusal.text, errors=errors, headers=headers)

@@ -8,10 +8,11 @@ from contracts.ids import derived_id
 from contracts.members import MemberChangedV1
 from contracts.program import Program, ProgramBook, ProgramPublishedV1
 from contracts.segments import SegmentsChangedV1
+from shared import backlog
 from shared.transaction import Cause, Message, TooLargeError, Transaction
 
 from . import store
-from .domain.publishing import RefusalError, judge
+from .domain.publishing import RefusalError, check_sent, judge
 from .domain.segments import ERASURE, Person
 
 
@@ -64,6 +65,8 @@ async def publish(
     earlier = [event.document for event in on_topic]
     if judge(document, known, earlier, now=tx.now, backdate=backdate) == "known":
         return False
+    if not backdate:
+        check_sent((await backlog.read(tx.connection)).outbox_seconds)
     event = ProgramPublishedV1(
         program_id=document.id,
         version=document.version,

@@ -1,6 +1,6 @@
 """After a restore: what was sent is known again, so that nobody is told twice."""
 
-from contracts.notifications import NotificationEvent, NotificationFailedV1
+from contracts.notifications import NotificationEvent
 from shared.transaction import Message, Transaction
 
 from . import store
@@ -9,16 +9,12 @@ from . import store
 async def adopt(tx: Transaction, batch: list[Message]) -> None:
     """Messages that were finished are finished; who had opted out stays so.
 
-    What calls for them is read again afterwards, and finds them there. Webhooks that were given up are made anew by
-    that, since the topic does not hold what they said.
+    What calls for them is read again afterwards, and finds them there. Webhooks that were given up get from that what
+    they said, which the topic does not hold.
     """
-    told = [
-        (message.data, message.envelope.correlation_id)
+    told = {
+        message.data.message_id: (message.data, message.envelope.correlation_id)
         for message in batch
-        if isinstance(message.data, NotificationEvent) and not _is_lost(message.data)
-    ]
-    await store.adopt_finished(tx, told)
-
-
-def _is_lost(event: NotificationEvent) -> bool:
-    return isinstance(event, NotificationFailedV1) and event.channel == "webhook"
+        if isinstance(message.data, NotificationEvent)
+    }
+    await store.adopt_finished(tx, list(told.values()))

@@ -2,14 +2,12 @@
 
 from uuid import UUID
 
-import asyncpg
-
 from contracts.referrals import ReferralCodeAssignedV1, ReferralEvent
 from shared.transaction import Cause, Message, Transaction
 
 from . import store
 from .domain.members import Member
-from .domain.world import Announcement, When, announcements
+from .domain.world import told_again
 from .handlers import publish
 
 
@@ -34,16 +32,9 @@ async def republish_codes(tx: Transaction, after: str | None, limit: int) -> tup
 
 
 async def republish_referrals(tx: Transaction, after: str | None, limit: int) -> tuple[str | None, int]:
-    """Send again how some referrals stand, under the versions that they have."""
+    """Send again how some referrals stand, and what a rejection may hide. Returns as `republish_codes`."""
     rows = await store.read_referrals(tx, UUID(after) if after else None, limit)
     for row in rows:
-        publish(tx, _told(row), Cause.fresh("republish"))
+        friend = Member(row["friend_id"], row["program_id"])
+        publish(tx, told_again(friend, store.read_referral(row)), Cause.fresh("republish"))
     return (str(rows[-1]["referral_id"]) if rows else None), len(rows)
-
-
-def _told(row: asyncpg.Record) -> list[Announcement]:
-    referral = store.read_referral(row)
-    if referral.told is None:
-        return []
-    when = When(referral.changed_at, referral.changed_at)
-    return list(announcements(Member(row["friend_id"], row["program_id"]), referral, *referral.told, when))

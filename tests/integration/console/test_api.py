@@ -1,5 +1,6 @@
 """Publishing over HTTP: once, rising, for ever."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,7 @@ import asyncpg
 import httpx
 import pytest
 
-from console import app
+from console import api, app
 from console.document import check
 from contracts.program import Program, ProgramPublishedV1
 from shared.testing import Harness, harness
@@ -21,10 +22,33 @@ NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-async def here(database: str) -> AsyncIterator[Harness]:
+async def stuck(database: str) -> AsyncIterator[Harness]:
+    """Without a relay: nothing leaves the outbox."""
     migrations = ROOT / "services/console/console/migrations"
     async with harness(app.build, database, migrations, name="console", now=NOW) as made:
         yield made
+
+
+@pytest.fixture
+async def here(stuck: Harness) -> AsyncIterator[Harness]:
+    """What is published comes back at once, as from Kafka."""
+
+    async def come_back() -> None:
+        while True:
+            await read_topic(stuck)
+            await asyncio.sleep(0.02)
+
+    kafka = asyncio.create_task(come_back())
+    yield stuck
+    kafka.cancel()
+
+
+async def read_topic(here: Harness) -> None:
+    """As if what is in the outbox had been sent, and read."""
+    assert here.service.reference is not None
+    rows = await here.context.read(lambda connection: connection.fetch("SELECT value FROM outbox ORDER BY id"))
+    for row in rows:
+        here.service.reference.apply(ProgramPublishedV1.model_validate_json(row["value"]))
 
 
 def aurora(version: int = 1, after: timedelta = timedelta(hours=1), **changes: object) -> dict[str, Any]:
@@ -53,6 +77,40 @@ async def test_a_version_is_published_and_can_be_read(here: Harness) -> None:
     one = await here.client.get("/v1/programs/aurora/versions/1", headers=here.token("store"))
     assert Program.model_validate(one.json()["document"]) == event.document
     assert (await here.client.get("/v1/programs/aurora/versions/2", headers=here.token())).status_code == 404
+
+
+async def test_nothing_is_published_while_what_was_before_it_does_not_leave(here: Harness) -> None:
+    await publish(here, aurora())
+    await here.context.execute(
+        lambda tx: tx.connection.execute("UPDATE outbox SET created_at = now() - interval '1 minute'")
+    )
+    refused = await publish(here, aurora(2))
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+    assert "nothing was published" in refused.json()["detail"]
+    listed = await here.client.get("/v1/programs", headers=here.token())
+    assert [item["version"] for item in listed.json()["items"]] == [1]
+    await here.outbox()
+    assert (await publish(here, aurora(2))).status_code == 201
+
+
+async def test_it_counts_as_published_once_it_has_come_back_from_the_topic(
+    stuck: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "COMES_BACK_SECONDS_MAX", 0.2)
+    answer = await publish(stuck, aurora())
+    assert answer.status_code == 503
+    assert "publish the same again" in answer.json()["detail"]
+    assert (await publish(stuck, aurora())).status_code == 503
+    await read_topic(stuck)
+    assert (await publish(stuck, aurora())).status_code == 200
+
+
+async def test_a_backdated_version_has_no_notice_to_keep(stuck: Harness) -> None:
+    assert (await publish(stuck, aurora(), backdate=True)).status_code == 201
+    await stuck.context.execute(
+        lambda tx: tx.connection.execute("UPDATE outbox SET created_at = now() - interval '1 minute'")
+    )
+    assert (await publish(stuck, aurora(2), backdate=True)).status_code == 201
 
 
 async def test_the_preset_is_published_with_backdate_alone(here: Harness) -> None:
@@ -134,8 +192,6 @@ async def test_the_database_itself_keeps_what_is_published(here: Harness, statem
 
 
 async def test_two_at_a_time_are_judged_one_after_the_other(here: Harness) -> None:
-    import asyncio
-
     answers = await asyncio.gather(*(publish(here, aurora(zone=zone)) for zone in ("Asia/Baku", "Europe/Berlin")))
     assert sorted(answer.status_code for answer in answers) == [201, 409]
     assert len(await here.outbox()) == 1

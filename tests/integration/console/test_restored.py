@@ -57,7 +57,7 @@ class Office(Story):
     def program(self) -> None:
         ((latest,),) = self.run(self.rows("SELECT coalesce(max(version), 0) FROM program_versions"))
         document = aurora(latest + 1, after=self.now - NOW + timedelta(hours=1))
-        answer = self.run(publish(self.served, document))
+        answer = self.run(publish(self.served, document, backdate=True))
         assert answer.status_code == 201, answer.text
 
 

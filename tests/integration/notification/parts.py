@@ -17,10 +17,10 @@ from aiosmtpd.smtp import SMTP, Envelope
 from console.document import check
 from contracts.base import Event
 from contracts.members import ContactChangedV1, MemberChangedV1
-from contracts.points import Balances, Cause, PointsGrantedV1
+from contracts.points import Balances, Cause, OrderRef, PointsGrantedV1
 from contracts.program import Program, ProgramBook, ProgramPublishedV1
 from contracts.referrals import ReferralCodeAssignedV1
-from contracts.rewards import RewardIssuedV1, RewardReturnedV1
+from contracts.rewards import RewardIssuedV1, RewardReturnedV1, RewardUsedV1
 from contracts.tiers import StandingChangedV1
 from notification import app, mailer
 from shared.testing import Harness, harness
@@ -78,18 +78,31 @@ def upgraded() -> Event:
     )  # fmt: skip
 
 
-def reward(*, at: datetime = NOW, member_id: UUID = MEMBER, program_id: str = "aurora") -> Event:
+def reward(
+    *, at: datetime = NOW, member_id: UUID = MEMBER, program_id: str = "aurora", coupon: int = 5
+) -> Event:  # fmt: skip
     return RewardIssuedV1(
-        program_id=program_id, member_id=member_id, coupon_id=UUID(int=5), reward_id="five-off", program_version=1,
-        kind="money_off", code="7K3M9QW2XHTB", code_origin="generated", value_minor=500, currency="USD", points=500,
-        issued_at=at, expires_at=at + timedelta(days=90),
+        program_id=program_id, member_id=member_id, coupon_id=UUID(int=coupon), reward_id="five-off",
+        program_version=1, kind="money_off", code="7K3M9QW2XHTB", code_origin="generated", value_minor=500,
+        currency="USD", points=500, issued_at=at, expires_at=at + timedelta(days=90),
     )  # fmt: skip
 
 
-def returned(at: datetime) -> Event:
+def used(at: datetime, *, coupon: int = 5, issued_at: datetime | None = NOW) -> Event:
+    """Without `issued_at` it is one of before that was told."""
+    order = OrderRef(source="shop", order_id="1", revision=1, placed_at=at)
+    return RewardUsedV1(
+        program_id="aurora", member_id=MEMBER, coupon_id=UUID(int=coupon), reward_id="five-off", kind="money_off",
+        order=order, used_at=at, issued_at=issued_at,
+    )  # fmt: skip
+
+
+def returned(
+    at: datetime, *, coupon: int = 5, issued_at: datetime | None = NOW, member_id: UUID = MEMBER
+) -> Event:  # fmt: skip
     return RewardReturnedV1(
-        program_id="aurora", member_id=MEMBER, coupon_id=UUID(int=5), reward_id="five-off", program_version=1,
-        kind="money_off", points=500, void=True, reason="reversed", returned_at=at,
+        program_id="aurora", member_id=member_id, coupon_id=UUID(int=coupon), reward_id="five-off", kind="money_off",
+        points=500, void=True, reason="reversed", returned_at=at, issued_at=issued_at,
     )  # fmt: skip
 
 

@@ -1,10 +1,12 @@
 """Whatever had happened: after a restore nobody is told twice, nothing is left out, and who opted out stays so."""
 
 import asyncio
+import json
 from collections import Counter
 from contextlib import AsyncExitStack
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -15,7 +17,22 @@ from contracts.ids import derived_id
 from shared.transaction import Message
 from tests.integration.restored import MANY, Story, empty
 
-from .parts import MEMBER, Desk, Receiver, code, contact, desk, granted, member, receiver, returned, reward, upgraded
+from .parts import (
+    MEMBER,
+    Desk,
+    Receiver,
+    code,
+    contact,
+    desk,
+    granted,
+    member,
+    receiver,
+    returned,
+    reward,
+    upgraded,
+    used,
+)
+from .test_coupons import claim, given_up, set_again
 from .test_webhooks import add, send
 
 pytestmark = pytest.mark.integration
@@ -34,12 +51,13 @@ class Shop(Story):
     def __init__(self, here: Desk, shop: Receiver, *story: Any) -> None:
         super().__init__(here.harness, *story)
         self.here, self.shop = here, shop
-        self.taken: list[dict[str, str]] = []
-        """Headers of the webhooks that the shop did not refuse."""
+        self.taken: list[tuple[str, dict[str, str], bytes]] = []
+        """Webhooks that the shop did not refuse."""
+        self.coupons: list[tuple[int, datetime]] = []
         self.run(add(here, shop.url))
         self.steps = [
             self.tell_nothing, self.contact, self.profile, self.points, self.points, self.rest, self.send, self.send,
-            self.server, self.repeat, self.opt_out,
+            self.coupon, self.coupon, self.server, self.refuse, self.set_endpoint, self.repeat, self.opt_out,
         ]  # fmt: skip
 
     def tell(self, *events: Event | Message) -> None:
@@ -61,12 +79,27 @@ class Shop(Story):
         self.tell(granted(self.next("event"), self.now - self.one(0, 0, 1) * WEEK))
 
     def rest(self) -> None:
-        at = self.now
-        self.tell(self.one(code(), upgraded(), reward(at=at), returned(at)))
+        self.tell(self.one(code(), upgraded()))
+
+    def coupon(self) -> None:
+        if self.coupons and self.one(True, False):
+            number, issued_at = self.one(*self.coupons)
+            self.tell(self.one(used, returned)(self.now, coupon=number, issued_at=issued_at))
+        else:
+            self.coupons.append((self.next("coupon"), self.now))
+            self.tell(reward(at=self.now, coupon=self.counts["coupon"]))
 
     def server(self) -> None:
         self.here.mailbox.refuse_rcpt = self.one(None, None, "450 later", "550 no such mailbox")
         self.shop.status = self.one("204 No Content", "503 Service Unavailable")
+
+    def refuse(self) -> None:
+        """The shop refuses what is next until it is given up."""
+        for one in self.run(claim(self.here)):
+            self.run(given_up(self.here, one))
+
+    def set_endpoint(self) -> None:
+        self.run(set_again(self.here, self.shop))
 
     def opt_out(self) -> None:
         if self.one(True, False, False):
@@ -80,24 +113,34 @@ class Shop(Story):
         asked = len(self.shop.requests)
         self.run(send(self.here))
         if self.shop.status.startswith("204"):
-            self.taken += [headers for _, headers, _ in self.shop.requests[asked:]]
+            self.taken += self.shop.requests[asked:]
 
     def settle(self) -> None:
         """Send all that can be sent, now or when what was put off is tried again."""
         self.here.mailbox.refuse_rcpt, self.shop.status = None, "204 No Content"
+        self.set_endpoint()
         for _ in range(20):
             self.send()
             self.served.clock.at += timedelta(minutes=30)
 
     def _sent(self) -> Counter[str]:
         mails = [str(mail["Message-ID"]) for mail in self.here.mailbox.mails]
-        return Counter([*mails, *(headers["webhook-id"] for headers in self.taken)])
+        return Counter([*mails, *(headers["webhook-id"] for _, headers, _ in self.taken)])
 
     def ends_equal(self) -> None:
         super().ends_equal()
         sent = self._sent()
         assert max(sent.values(), default=1) == 1
         assert len(sent) == sum(row["state"] == "sent" for row in self.run(self.here.rows()))
+        steps = [json.loads(body)["data"] for _, _, body in self.taken]
+        for number, _ in self.coupons:
+            times = [_at(step) for step in steps if UUID(step["coupon_id"]).int == number]
+            assert times == sorted(times)
+
+
+def _at(step: dict[str, str]) -> str:
+    """When it happened."""
+    return step.get("returned_at") or step.get("used_at") or step["issued_at"]
 
 
 @MANY

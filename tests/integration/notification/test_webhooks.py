@@ -133,7 +133,7 @@ async def test_after_ten_tries_the_endpoint_is_disabled_and_enabling_it_sends_al
 
 async def test_one_message_that_is_not_liked_keeps_no_other_back(here: Desk, shop: Receiver) -> None:
     await add(here, shop.url)
-    await here.harness.deliver(reward(member_id=UUID(int=9)))
+    await here.harness.deliver(reward(member_id=UUID(int=9), coupon=9))
     for _ in range(10):
         shop.status = "422 Unprocessable"
         await send(here)
@@ -172,7 +172,7 @@ async def test_what_waited_for_an_earlier_one_goes_at_once(here: Desk, shop: Rec
 async def test_an_endpoint_that_says_nothing_holds_up_no_other(here: Desk, shop: Receiver) -> None:
     silent = "http://localhost:9/hook"
     await here.harness.context.execute(lambda tx: endpoints.set_endpoint(tx.connection, "other", silent, now=tx.now))
-    await here.harness.deliver(*(reward(program_id="other", member_id=UUID(int=n)) for n in range(20)))
+    await here.harness.deliver(*(reward(program_id="other", member_id=UUID(int=n), coupon=100 + n) for n in range(20)))
     await add(here, shop.url)
     here.later(seconds=1)
     await here.harness.deliver(reward(at=here.harness.clock.at))

@@ -57,6 +57,14 @@ def both(kind: type[ReferralEvent], version: int) -> list[tuple[type[ReferralEve
     return [(kind, "advocate", version), (kind, "friend", version)]
 
 
+async def republish(service: Harness) -> None:
+    async def send(tx: Transaction) -> None:
+        for part in service.service.republish:
+            await part(tx, None, 100)
+
+    await service.context.execute(send)
+
+
 async def get(service: Harness, member_id: UUID, **params: object) -> dict[str, Any]:
     path = f"/v1/members/{member_id}/referral"
     response = await service.client.get(path, params=params, headers=service.token())  # type: ignore[arg-type]
@@ -239,14 +247,38 @@ async def test_it_is_told_again_as_it_was_told_last(service: Harness) -> None:
     await service.deliver(order(FRIEND, "0", revision=3, test=True), order(FRIEND, "1", at=1, revision=3, code=code))
     again = await service.outbox()
     assert [event.version for _, event in again if isinstance(event, ReferralEvent)] == [2, 2]
-
-    async def republish(tx: Transaction) -> None:
-        for part in service.service.republish:
-            await part(tx, None, 100)
-
-    await service.context.execute(republish)
+    await republish(service)
     told_again = [envelope.id for envelope, event in await service.outbox() if isinstance(event, ReferralEvent)]
     assert told_again == [envelope.id for envelope, _ in again]
+
+
+async def test_what_was_taken_back_before_a_rejection_is_told_again_too(service: Harness) -> None:
+    code = await code_of(service)
+    await service.deliver(order(FRIEND, "2", at=2, code=code))
+    await service.deliver(order(FRIEND, "2", at=2, revision=2, code=code, payment="refunded"))
+    await service.deliver(order(FRIEND, "1", at=1), order(FRIEND, "2", at=2, revision=3, code=code))
+    rejected = (ReferralRejectedV1, "friend", 3)
+    assert await told(service) == [*both(ReferralConfirmedV1, 1), *both(ReferralReversedV1, 2), rejected]
+    # Who read no more than the confirmation takes the reversal, under a version between; its reason is not kept.
+    await republish(service)
+    assert await told(service) == [*both(ReferralReversedV1, 2), rejected]
+
+
+async def test_a_rejection_that_nothing_can_have_been_before_is_told_alone(service: Harness) -> None:
+    code = await code_of(service, email="e1")
+    await service.deliver(order(FRIEND, "1", at=1, code=code, prints={"email": "e1"}))
+    await service.deliver(order(FRIEND, "0"), order(FRIEND, "1", at=1, revision=2, code=code))
+    assert [version for _, _, version in await told(service)] == [1, 2]
+    await republish(service)
+    assert await told(service) == [(ReferralRejectedV1, "friend", 2)]
+
+
+async def test_what_is_confirmed_no_more_but_rejected_is_reversed(service: Harness) -> None:
+    code = await code_of(service, email="e1")
+    await service.deliver(order(FRIEND, "1", code=code))
+    assert await told(service) == both(ReferralConfirmedV1, 1)
+    await service.deliver(profile(FRIEND, email="e1"))
+    assert await told(service) == both(ReferralReversedV1, 2)
 
 
 async def test_a_friend_taken_over_whose_order_lost_the_code(service: Harness) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from contracts.challenges import ChallengeCompletedV1, ChallengeProgressedV1
-from contracts.rewards import RewardIssuedV1, RewardReturnedV1
+from contracts.rewards import RewardEvent, RewardIssuedV1, RewardReturnedV1, RewardUsedV1
 from points_accrual.domain.challenges import surprise
 from points_accrual.domain.commands import Redeem
 from points_accrual.domain.spending import redeem
@@ -182,6 +182,18 @@ def test_a_gift_is_voided_if_unused_and_stays_if_used() -> None:
     assert [item.challenge for item in fresh] == [("fourth", 2)]
     kinds = [type(event) for event in book.events() if isinstance(event, RewardIssuedV1 | RewardReturnedV1)]
     assert kinds == [RewardIssuedV1, RewardIssuedV1, RewardReturnedV1, RewardIssuedV1]
+
+
+def test_every_step_of_a_coupon_says_when_it_was_issued() -> None:
+    book = ledger({"id": "fourth", "counts": "orders", "every": 2, "reward": "cup"})
+    book.send(bought(1), bought(2), bought(3), bought(4))
+    code = next(item.code for item in book.world.coupons.values() if item.challenge == ("fourth", 1))
+    book.send(bought(9, discount_codes=(code,)), gone(4, 35), gone(3, 35), gone(9, 35))
+    steps = [event for event in book.events() if isinstance(event, RewardEvent)]
+    issued = {event.coupon_id: event.issued_at for event in steps if isinstance(event, RewardIssuedV1)}
+    later = [event for event in steps if not isinstance(event, RewardIssuedV1)]
+    assert {type(event) for event in later} == {RewardUsedV1, RewardReturnedV1}
+    assert [event.issued_at for event in later] == [issued[event.coupon_id] for event in later]
 
 
 def test_orders_within_days_count_once() -> None:

@@ -9,13 +9,15 @@ from contracts.program import Program, commitments, faults_of_new
 
 NOTICE = timedelta(seconds=60)
 """A version takes effect at least so long after its publication, so that every service knows it by then."""
+UNSENT_SECONDS_MAX = 5.0
+"""What waits for longer to be sent tells that nothing is: the notice would run out before anybody knows."""
 
 
 @dataclass(frozen=True)
 class RefusalError(Exception):
     """The version must not be published; `text` says why and what to do."""
 
-    reason: Literal["other_content", "not_newer", "too_soon", "seed_used", "ignored", "too_large"]
+    reason: Literal["other_content", "not_newer", "too_soon", "seed_used", "ignored", "too_large", "stuck"]
     text: str
 
 
@@ -52,6 +54,16 @@ def judge(
         raise RefusalError("ignored", "; ".join(f"{fault.field}: {fault.text}" for fault in found))
     _check_seeds(document, earlier)
     return "new"
+
+
+def check_sent(unsent_seconds: float) -> None:
+    """Raises RefusalError when what was published before, the oldest so long ago, does not leave."""
+    if unsent_seconds > UNSENT_SECONDS_MAX:
+        raise RefusalError(
+            "stuck",
+            f"nothing was published: what the console has to send waits for {unsent_seconds:.0f} seconds already, and "
+            "services would learn of this version too late. `laurel doctor` says what is wrong; then publish it again",
+        )
 
 
 def _check_seeds(document: Program, earlier: Iterable[Program]) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
+from uuid import UUID
 
 from contracts.challenges import ChallengeCompletedV1
 from contracts.members import MemberChangedV1
@@ -25,6 +26,8 @@ class Call:
     parameters: dict[str, object]
     recorded_at: datetime
     channel: Channel = "email"
+    coupon_id: UUID | None = None
+    """Of which coupon it tells a step to the shop."""
 
 
 def _iso(at: datetime | None) -> str | None:
@@ -112,4 +115,4 @@ def reward_changed(event: RewardEvent) -> Call:
             name, at = "reward.expired", event.expired_at
         case _:
             raise TypeError(f"{event.TYPE} is no step of a coupon")
-    return Call(name, event.model_dump(mode="json"), at, channel="webhook")
+    return Call(name, event.model_dump(mode="json"), at, channel="webhook", coupon_id=event.coupon_id)

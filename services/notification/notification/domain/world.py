@@ -59,6 +59,7 @@ class NewMessage:
     traceparent: str | None
     state: State
     reason: str | None
+    coupon_id: UUID | None
 
 
 @dataclass
@@ -71,6 +72,8 @@ class World:
     recipients: dict[UUID, Recipient]
     endpoints: Mapping[str, datetime] = field(default_factory=dict)
     """Programs that have a webhook endpoint, and since when: coupons from before are not told to it, also not again."""
+    told_of: frozenset[UUID] = frozenset()
+    """Coupons issued in the batch of which a later step is called for already."""
     messages: list[NewMessage] = field(default_factory=list)
     woken: dict[UUID, Recipient] = field(default_factory=dict)
     """Recipients whose waiting messages may go now."""
@@ -94,6 +97,7 @@ class World:
                 traceparent=traceparent,
                 state="suppressed" if too_old else "due",
                 reason="too_old" if too_old else None,
+                coupon_id=call.coupon_id,
             )
         )
 

@@ -5,9 +5,14 @@ from collections.abc import Sequence
 from contracts.notifications import NotificationEvent, NotificationFailedV1, NotificationSentV1
 from shared.transaction import Transaction
 
+from .queue import overtake
+
 
 async def adopt_finished(tx: Transaction, told: Sequence[tuple[NotificationEvent, str]]) -> None:
-    """Keep them, each with its correlation id. Those that are still to be sent here were sent."""
+    """Keep them, each once, with its correlation id. Those that are still to be sent here are finished, too.
+
+    They are numbered as they are given: what was published of a member is in the order in which it was sent.
+    """
     events = [event for event, _ in told]
     await tx.connection.execute(
         """INSERT INTO members (member_id, program_id)
@@ -19,14 +24,16 @@ async def adopt_finished(tx: Transaction, told: Sequence[tuple[NotificationEvent
     reasons = [getattr(event, "reason", None) for event in events]
     await tx.connection.execute(
         """INSERT INTO messages (message_id, program_id, member_id, event_id, channel, template, parameters,
-               recorded_at, created_at, correlation_id, state, reason, locale, attempts, finished_at)
-           SELECT DISTINCT ON (i) i, p, m, e, c, t, '{}', o, o, co, s, r, l, 1, o
+               recorded_at, created_at, correlation_id, state, reason, locale, coupon_id, attempts, finished_at)
+           SELECT i, p, m, e, c, t, '{}', o, o, co, s, r, l, cu, 1, o
            FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::timestamptz[],
-               $8::text[], $9::text[], $10::text[], $11::text[]) n (i, p, m, e, c, t, o, co, s, r, l)
-           ORDER BY i
+               $8::text[], $9::text[], $10::text[], $11::text[], $12::uuid[])
+               WITH ORDINALITY n (i, p, m, e, c, t, o, co, s, r, l, cu, place)
+           ORDER BY place
            ON CONFLICT (message_id) DO UPDATE SET state = excluded.state, reason = excluded.reason,
-               locale = excluded.locale, finished_at = excluded.finished_at, next_attempt_at = NULL, parameters = '{}'
-           WHERE messages.state = 'due'""",
+               locale = excluded.locale, finished_at = excluded.finished_at, next_attempt_at = NULL,
+               parameters = CASE excluded.state WHEN 'failed' THEN messages.parameters ELSE '{}' END
+           WHERE messages.state IN ('due', 'failed')""",
         [event.message_id for event in events],
         [event.program_id for event in events],
         [event.member_id for event in events],
@@ -38,7 +45,9 @@ async def adopt_finished(tx: Transaction, told: Sequence[tuple[NotificationEvent
         [_state(event) for event in events],
         reasons,
         [event.locale for event in events],
+        [event.coupon_id for event in events],
     )
+    await overtake(tx.connection, [event.message_id for event in events])
     await tx.connection.execute(
         """UPDATE members SET opted_out_at = o FROM unnest($1::uuid[], $2::timestamptz[]) n (m, o)
            WHERE member_id = m AND opted_out_at IS NULL""",

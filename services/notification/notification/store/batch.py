@@ -7,7 +7,7 @@ from uuid import UUID
 from contracts.base import EARLIEST
 from contracts.ids import derived_id
 from contracts.notifications import NotificationSuppressedV1
-from contracts.rewards import RewardEvent
+from contracts.rewards import RewardEvent, RewardIssuedV1
 from shared.transaction import Cause, Message, Transaction
 
 from ..domain.world import NewMessage, Recipient, World
@@ -38,6 +38,7 @@ async def load(tx: Transaction, batch: list[Message], *, oldest: datetime) -> Wo
         oldest=oldest,
         recipients={row["member_id"]: Recipient(**dict(row)) for row in rows},
         endpoints=await _endpoints(tx, batch),
+        told_of=await _told_of(tx, batch),
     )
 
 
@@ -49,6 +50,18 @@ async def _endpoints(tx: Transaction, batch: list[Message]) -> dict[str, datetim
         "SELECT program_id, created_at FROM endpoints WHERE program_id = ANY($1::text[])", programs
     )
     return {row["program_id"]: row["created_at"] or EARLIEST for row in rows}
+
+
+async def _told_of(tx: Transaction, batch: list[Message]) -> frozenset[UUID]:
+    coupons = [message.data.coupon_id for message in batch if isinstance(message.data, RewardIssuedV1)]
+    if not coupons:
+        return frozenset()
+    rows = await tx.connection.fetch(
+        """SELECT DISTINCT coupon_id FROM messages
+           WHERE coupon_id = ANY($1::uuid[]) AND channel = 'webhook' AND template <> 'reward.issued'""",
+        coupons,
+    )
+    return frozenset(row["coupon_id"] for row in rows)
 
 
 async def save(tx: Transaction, world: World) -> None:
@@ -86,12 +99,13 @@ async def _save_members(tx: Transaction, changed: list[Recipient]) -> None:
 async def _save_messages(tx: Transaction, messages: list[NewMessage]) -> None:
     rows = await tx.connection.fetch(
         """INSERT INTO messages (message_id, program_id, member_id, event_id, channel, template, parameters,
-               recorded_at, correlation_id, traceparent, state, reason, next_attempt_at, created_at, finished_at)
-           SELECT n.*, $14::timestamptz, CASE WHEN n.state = 'due' THEN NULL ELSE $14 END
+               recorded_at, correlation_id, traceparent, state, reason, next_attempt_at, coupon_id, created_at,
+               finished_at)
+           SELECT n.*, $15::timestamptz, CASE WHEN n.state = 'due' THEN NULL ELSE $15 END
            FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[],
-               $8::timestamptz[], $9::text[], $10::text[], $11::text[], $12::text[], $13::timestamptz[])
+               $8::timestamptz[], $9::text[], $10::text[], $11::text[], $12::text[], $13::timestamptz[], $14::uuid[])
                n (message_id, program_id, member_id, event_id, channel, template, parameters,
-                  recorded_at, correlation_id, traceparent, state, reason, due_at)
+                  recorded_at, correlation_id, traceparent, state, reason, due_at, coupon_id)
            ON CONFLICT DO NOTHING RETURNING message_id""",
         [one.message_id for one in messages],
         [one.recipient.program_id for one in messages],
@@ -106,13 +120,35 @@ async def _save_messages(tx: Transaction, messages: list[NewMessage]) -> None:
         [one.state for one in messages],
         [one.reason for one in messages],
         [one.due_at if one.state == "due" else None for one in messages],
+        [one.coupon_id for one in messages],
         tx.now,
     )
     new = {row["message_id"] for row in rows}
+    if again := [one for one in messages if one.coupon_id is not None and one.message_id not in new]:
+        await _say_again(tx, again)
     for message in messages:
         if message.message_id in new and message.state == "suppressed":
             new.discard(message.message_id)
             _publish_too_old(tx, message)
+
+
+async def _say_again(tx: Transaction, messages: list[NewMessage]) -> None:
+    """What was given up by a state of the database that is gone says again what it said, as long as it is the last of
+    its coupon that is known: it can be sent when the endpoint is set.
+    """
+    await tx.connection.execute(
+        """UPDATE messages m SET parameters = n.parameters, recorded_at = n.recorded_at
+           FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[])
+               n (message_id, coupon_id, parameters, recorded_at)
+           WHERE m.message_id = n.message_id AND m.state = 'failed' AND m.parameters = '{}'
+               AND m.coupon_id = n.coupon_id AND NOT EXISTS (
+                   SELECT FROM messages b WHERE b.coupon_id = n.coupon_id AND b.channel = 'webhook'
+                       AND b.number > m.number)""",
+        [one.message_id for one in messages],
+        [one.coupon_id for one in messages],
+        [json.dumps(one.parameters) for one in messages],
+        [one.recorded_at for one in messages],
+    )
 
 
 def _publish_too_old(tx: Transaction, message: NewMessage) -> None:

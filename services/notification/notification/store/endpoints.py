@@ -69,18 +69,21 @@ async def _add_secret(connection: asyncpg.Connection, program_id: str, now: date
 
 
 async def list_endpoints(connection: asyncpg.Connection) -> list[asyncpg.Record]:
-    """Every endpoint: `program_id`, `url`, `enabled`, `disabled_reason`, and how many messages are `due`, `failed`."""
+    """Every endpoint: `program_id`, `url`, `enabled`, `disabled_reason`, how many messages are `due`, and how many
+    `failed` that can be sent again.
+    """
     return await connection.fetch(
         """SELECT e.program_id, e.url, e.enabled, e.disabled_reason,
                count(*) FILTER (WHERE m.state = 'due') AS due, count(*) FILTER (WHERE m.state = 'failed') AS failed
            FROM endpoints e LEFT JOIN messages m ON m.program_id = e.program_id AND m.channel = 'webhook'
-               AND m.state IN ('due', 'failed')
+               AND m.state IN ('due', 'failed') AND m.parameters <> '{}'
            GROUP BY e.program_id ORDER BY e.program_id"""
     )
 
 
 async def enable(connection: asyncpg.Connection, program_id: str, *, now: datetime) -> int:
-    """Use the endpoint (again). What failed or waits for it is tried at once; returns how many that are.
+    """Use the endpoint (again). What failed, and was not overtaken, or waits for it is tried at once; returns how many
+    that are.
 
     The receiver knows by the `webhook-id` what it has already. Raises LookupError if there is no endpoint.
     """
@@ -97,14 +100,20 @@ async def enable(connection: asyncpg.Connection, program_id: str, *, now: dateti
 
 
 async def _send_again(connection: asyncpg.Connection, program_id: str, now: datetime) -> int:
-    """Messages before their endpoint, as everywhere: so nobody waits for one another."""
-    rows = await connection.fetch(
-        """UPDATE messages SET state = 'due', attempts = 0, next_attempt_at = $2, finished_at = NULL, reason = NULL
-           WHERE program_id = $1 AND channel = 'webhook' AND state IN ('due', 'failed') RETURNING 1""",
-        program_id,
-        now,
-    )
-    return len(rows)
+    """Messages before their endpoint, and what is due before what was given up, as everywhere: so nobody waits for one
+    another. What was given up and overtaken by a later step of its coupon says nothing any more, and stays as it is.
+    """
+    count = 0
+    for state in ("due", "failed"):
+        rows = await connection.fetch(
+            """UPDATE messages SET state = 'due', attempts = 0, next_attempt_at = $3, finished_at = NULL, reason = NULL
+               WHERE program_id = $1 AND channel = 'webhook' AND state = $2 AND parameters <> '{}' RETURNING 1""",
+            program_id,
+            state,
+            now,
+        )
+        count += len(rows)
+    return count
 
 
 async def accepted(tx: Transaction, program_id: str) -> None:

@@ -33,6 +33,7 @@ class Claimed:
     created_at: datetime
     correlation_id: str
     traceparent: str | None
+    coupon_id: UUID | None
     attempts: int
     """This one counted."""
     refused_at: datetime | None
@@ -44,22 +45,27 @@ class Claimed:
     opted_out_at: datetime | None
 
 
+# Of each member one after the other, and of each coupon, whoever is its member by now: one that is taken back before
+# the shop has heard of it would be made after all.
+_IS_NEXT = """
+    NOT EXISTS (SELECT FROM messages b WHERE b.member_id = m.member_id AND b.state = 'due'
+                AND b.channel = 'webhook' AND coalesce(b.number, 0) < m.number)
+    AND NOT EXISTS (SELECT FROM messages b WHERE b.coupon_id = m.coupon_id AND b.state = 'due'
+                    AND b.channel = 'webhook' AND coalesce(b.number, 0) < m.number)"""
 _DUE_MAILS = """
     SELECT message_id FROM messages WHERE state = 'due' AND channel = 'email' AND next_attempt_at <= $1
-    ORDER BY next_attempt_at LIMIT $3 FOR UPDATE SKIP LOCKED"""
-# Of each endpoint in turn: one that is slow, or has much waiting, must not hold up the others. And of each member one
-# after the other: a coupon that is taken back before the shop has heard of it would be made after all.
-_DUE_WEBHOOKS = """
+    ORDER BY next_attempt_at LIMIT $2 FOR UPDATE SKIP LOCKED"""
+# Of each endpoint in turn: one that is slow, or has much waiting, must not hold up the others.
+_DUE_WEBHOOKS = f"""
     SELECT message_id FROM (
         SELECT d.*, row_number() OVER (PARTITION BY d.program_id ORDER BY d.next_attempt_at) AS turn
         FROM endpoints e CROSS JOIN LATERAL (
             SELECT message_id, program_id, next_attempt_at FROM messages m
             WHERE program_id = e.program_id AND state = 'due' AND channel = 'webhook' AND next_attempt_at <= $1
-              AND NOT EXISTS (SELECT FROM messages b WHERE b.member_id = m.member_id AND b.state = 'due'
-                              AND b.channel = 'webhook' AND coalesce(b.number, 0) < m.number)
-            ORDER BY next_attempt_at LIMIT $3 FOR UPDATE SKIP LOCKED) d
+              AND {_IS_NEXT}
+            ORDER BY next_attempt_at LIMIT $2 FOR UPDATE SKIP LOCKED) d
         WHERE e.enabled AND coalesce(e.paused_until <= $1, true)) x
-    ORDER BY turn, next_attempt_at LIMIT $3"""
+    ORDER BY turn, next_attempt_at LIMIT $2"""
 
 
 async def claim(tx: Transaction, channel: Channel, *, limit: int, lease: timedelta) -> list[Claimed]:
@@ -67,18 +73,35 @@ async def claim(tx: Transaction, channel: Channel, *, limit: int, lease: timedel
 
     Messages of a program whose endpoint is disabled wait until it is enabled.
     """
+    due = await tx.connection.fetch(_DUE_MAILS if channel == "email" else _DUE_WEBHOOKS, tx.now, limit)
+    taken = [row["message_id"] for row in due]
+    if not taken:
+        return []
+    if channel == "webhook":
+        await overtake(tx.connection, taken)
+    # Looked at again now that they are locked: what was given up before them may just have become due.
     rows = await tx.connection.fetch(
-        f"""WITH taken AS MATERIALIZED ({_DUE_MAILS if channel == "email" else _DUE_WEBHOOKS})
-           UPDATE messages m SET attempts = m.attempts + 1, next_attempt_at = $1 + $2::interval
-           FROM taken, members r WHERE m.message_id = taken.message_id AND r.member_id = m.member_id
+        f"""UPDATE messages m SET attempts = m.attempts + 1, next_attempt_at = $1::timestamptz + $2::interval
+           FROM members r WHERE m.message_id = ANY($3::uuid[]) AND r.member_id = m.member_id
+               AND (m.channel = 'email' OR ({_IS_NEXT}))
            RETURNING m.message_id, m.program_id, m.member_id, m.event_id, m.template, m.parameters, m.recorded_at,
-               m.created_at, m.correlation_id, m.traceparent, m.attempts, m.refused_at,
+               m.created_at, m.correlation_id, m.traceparent, m.coupon_id, m.attempts, m.refused_at,
                r.locale AS member_locale, r.email, r.first_name, r.referral_code, r.opted_out_at""",
         tx.now,
         lease,
-        limit,
+        taken,
     )
     return sorted((Claimed(**dict(row)) for row in rows), key=lambda one: (one.created_at, one.message_id))
+
+
+async def overtake(connection: asyncpg.Connection, message_ids: list[UUID]) -> None:
+    """These are tried or were: what was given up of the same coupons before them is never sent any more."""
+    await connection.execute(
+        """UPDATE messages b SET parameters = '{}' FROM messages m
+           WHERE m.message_id = ANY($1::uuid[]) AND m.channel = 'webhook' AND b.coupon_id = m.coupon_id
+               AND b.channel = 'webhook' AND b.state = 'failed' AND coalesce(b.number, 0) < m.number""",
+        message_ids,
+    )
 
 
 async def finish(
@@ -118,6 +141,7 @@ def _publish(
         "channel": channel,
         "template": message.template,
         "locale": locale,
+        "coupon_id": message.coupon_id,
         "occurred_at": tx.now,
         "reason": reason,
     }

@@ -163,7 +163,7 @@ def about(account: Account, coupon: Coupon) -> dict[str, object]:
     """What all events of a coupon say."""
     return {
         "program_id": account.program_id, "member_id": account.member_id, "coupon_id": coupon.coupon_id,
-        "reward_id": coupon.reward_id, "kind": coupon.kind,
+        "reward_id": coupon.reward_id, "kind": coupon.kind, "issued_at": coupon.issued_at,
     }  # fmt: skip
 
 

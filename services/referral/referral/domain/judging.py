@@ -80,12 +80,17 @@ def announcement(known: Referral | None, verdict: Verdict) -> News | None:
     """
     if verdict == CONFIRMED:
         return "confirmed", None
-    gone: News = ("reversed", _REVERSED.get(verdict.reason or "", "superseded"))
+    gone = reversal(verdict.reason)
     if known is not None and known.verdict == CONFIRMED:
         return gone
     rejected: News = ("rejected", verdict.reason)
     is_news = known is None or known.told not in (gone, rejected)
     return rejected if verdict.state == "rejected" and is_news else None
+
+
+def reversal(reason: str | None) -> News:
+    """How it is told that a referral is confirmed no more, by why it is not."""
+    return "reversed", _REVERSED.get(reason or "", "superseded")
 
 
 def read_announced(event: ReferralEvent) -> tuple[Verdict, News]:

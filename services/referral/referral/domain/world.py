@@ -1,7 +1,7 @@
 """The members whom a batch can concern, and what it does to them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from contracts.referrals import (
     ReferralReversedV1,
 )
 
-from .judging import all_verdicts, announcement, judge
+from .judging import all_verdicts, announcement, judge, reversal
 from .members import Kind, Member, News, Referral, ReferralKey, Verdict
 from .orders import read_order
 
@@ -194,3 +194,21 @@ def announcements(
     return [
         _EVENTS[kind].model_validate(common | {"role": role, "member_id": party}) for role, party in parties.items()
     ]
+
+
+def told_again(friend: Member, referral: Referral) -> list[ReferralEvent]:
+    """What was told last, for those who may have read no more than a part of it, or nothing.
+
+    Before a rejection it may have been confirmed, and reversed, and who reads of a confirmation alone takes no notice
+    of a rejection. So that it is reversed is told again, too: to both, under the version before, which is greater than
+    that of any confirmation. Where nothing was confirmed, that takes nothing back.
+    """
+    if referral.told is None:
+        return []
+    kind, reason = referral.told
+    when = When(referral.changed_at, referral.changed_at)
+    last = announcements(friend, referral, kind, reason, when)
+    if kind != "rejected" or referral.version < 3:
+        return last
+    before = replace(referral, version=referral.version - 1)
+    return announcements(friend, before, *reversal(reason), when) + last
