@@ -13,6 +13,7 @@ from shared import dead_letters
 from shared.admin import Wanted, apply_topics, bounds
 from shared.db import MIGRATIONS, migrate
 from shared.sending import pack_headers
+from tests.integration.shared.toy import until
 
 pytestmark = pytest.mark.integration
 APP = with_commands()
@@ -62,12 +63,52 @@ async def test_dead_letters_are_listed_masked_and_discarded_once(tier: str) -> N
     again = await asyncio.to_thread(laurel, "dlq", "discard", "tier", "1", "--reason", "test", "--yes")
     assert "Nothing of that kind is open" in again.output
     connection = await asyncpg.connect(tier)
-    assert [row["id"] for row in await dead_letters.find(connection)] == [2]
+    assert await dead_letters.numbers(connection, dead_letters.Selection()) == [2]
     audited = await connection.fetchrow("SELECT actor, action, subject, detail FROM audit_log")
     await connection.close()
     assert audited is not None
     assert audited["actor"]
     assert tuple(audited)[1:] == ("dlq.discarded", "dead letter 1", "test")
+
+
+async def test_all_dead_letters_that_match_are_settled(tier: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    migrate(tier, [MIGRATIONS])
+    connection = await asyncpg.connect(tier)
+    await connection.execute(
+        """INSERT INTO dead_letters (topic, partition, "offset", cluster_id, headers, error_class, error)
+           SELECT 'loyalty.members.v1', 0, n, 'c', '', 'ValueError', '' FROM generate_series(1, 2500) AS n"""
+    )
+    states = "SELECT jsonb_object_agg(state, count) FROM (SELECT state, count(*) FROM dead_letters GROUP BY state) AS n"
+    monkeypatch.setattr("laurel.cli.dlq.WAIT_SECONDS", 0.5)
+    asked = await asyncio.to_thread(laurel, "dlq", "replay", "tier", "--error", "ValueError", "--yes")
+    assert asked.exit_code == 1, "no service runs"
+    assert "2500 are still waiting" in asked.output
+    assert await connection.fetchval(states) == '{"replaying": 2500}'
+    done = await asyncio.to_thread(laurel, "dlq", "discard", "tier", "--error", "ValueError", "--reason", "t", "--yes")
+    assert "2500 discarded" in done.output
+    assert await connection.fetchval(states) == '{"discarded": 2500}'
+    await connection.close()
+
+
+async def test_what_became_of_replayed_letters_is_told(tier: str) -> None:
+    migrate(tier, [MIGRATIONS])
+    for number in (1, 2, 3):
+        await letter(tier, number, "ValueError")
+    connection = await asyncpg.connect(tier)
+    asked = asyncio.create_task(asyncio.to_thread(laurel, "dlq", "replay", "tier", "--yes"))
+
+    async def marked() -> bool:
+        count = "SELECT count(*) FROM dead_letters WHERE state = 'replaying'"
+        return bool(await connection.fetchval(count) == 3)
+
+    await until(marked)
+    # As the service does.
+    await connection.execute("UPDATE dead_letters SET state = CASE id WHEN 2 THEN 'open' ELSE 'replayed' END")
+    await connection.close()
+    told = await asked
+    assert told.exit_code == 1
+    assert "2: failed again, ValueError" in told.output
+    assert "2 of 3 applied" in told.output
 
 
 async def test_the_breaker_is_cleared_once(tier: str) -> None:
