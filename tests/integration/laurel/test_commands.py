@@ -8,7 +8,9 @@ import asyncpg
 import pytest
 from typer.testing import CliRunner, Result
 
+from contracts.topics import NOTIFICATION
 from laurel.cli.app import with_commands
+from laurel.services import SERVICES
 from shared import dead_letters
 from shared.admin import Wanted, apply_topics, bounds
 from shared.db import MIGRATIONS, migrate
@@ -120,6 +122,24 @@ async def test_the_breaker_is_cleared_once(tier: str) -> None:
     assert "was not open" in (await asyncio.to_thread(laurel, "breaker", "clear", "tier")).output
     assert await connection.fetchval("SELECT count(*) FROM audit_log") == 1
     await connection.close()
+
+
+async def test_an_endpoint_that_would_never_be_called_is_refused(tier: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    migrate(tier, [MIGRATIONS, SERVICES[NOTIFICATION].migrations])
+    monkeypatch.delenv("LAUREL_WEBHOOK_ALLOW_HOSTS", raising=False)
+    for url, why in (
+        ("http://shop.lan/hook", "must be https, or its host named in LAUREL_WEBHOOK_ALLOW_HOSTS"),
+        ("https://10.0.0.1/hook", "an inner address"),
+        ("shop.lan/hook", "no http(s) URL"),
+    ):
+        refused = await asyncio.to_thread(laurel, "endpoint", "set", url, "--program", "aurora")
+        assert refused.exit_code == 1
+        assert why in str(refused.exception)
+    assert "no endpoints yet" in (await asyncio.to_thread(laurel, "endpoint", "list")).output
+    monkeypatch.setenv("LAUREL_WEBHOOK_ALLOW_HOSTS", "Shop.lan, other")
+    made = await asyncio.to_thread(laurel, "endpoint", "set", "http://shop.lan/hook", "--program", "aurora")
+    assert made.exit_code == 0, made.exception
+    assert "http://shop.lan/hook" in (await asyncio.to_thread(laurel, "endpoint", "list")).output
 
 
 async def test_topics_are_made_once_and_never_changed(kafka: str) -> None:
