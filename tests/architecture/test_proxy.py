@@ -2,12 +2,9 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-
-from laurel.services import SERVICES
-from shared.service import Context
+from fastapi import APIRouter
 
 from .code import ROOT
 
@@ -50,16 +47,13 @@ def violations(conf: str, served: dict[str, set[str]]) -> Iterator[str]:
                 yield f"the map sends {word} to {service}, which does not serve it"
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+@pytest.fixture
+def served(routes: dict[str, APIRouter]) -> dict[str, set[str]]:
     """The paths that services serve beside those of every process, which stay within."""
-    keys: Path = tmp_path_factory.mktemp("keys")
-    paths = {}
-    for entry in SERVICES.values():
-        service = entry.build(Context(entry.name, entry.settings.model_validate({"keys_dir": keys})))
-        assert service.routes is not None, f"{entry.name} serves nothing"
-        paths[f"{entry.name}:{entry.port}"] = {route.path for route in service.routes.routes}  # type: ignore[attr-defined]
-    return paths
+    return {
+        service: {route.path for route in router.routes}  # type: ignore[attr-defined]
+        for service, router in routes.items()
+    }
 
 
 @pytest.fixture(scope="module")
