@@ -28,7 +28,7 @@ class Customer(Model):
 class OrderReport(OrderFacts):
     """An order as a platform tells it."""
 
-    version: Annotated[int, Field(ge=0)] = 0
+    version: Annotated[int, Field(ge=0, le=2**53)] = 0
     """The platform's own version of the order, where it counts one; else 0, and `updated_at` decides."""
     customer: Customer
     browser_ip: str | None = Field(default=None, max_length=64)

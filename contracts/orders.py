@@ -163,5 +163,5 @@ class OrderChangedV1(Event, OrderFacts):
     recorded_at: Instant
     """When the delivery that made this revision reached Laurel."""
     fingerprints: Fingerprints = Fingerprints()
-    version: Annotated[int, Field(ge=0)] | None = None
+    version: Annotated[int, Field(ge=0, le=2**53)] | None = None
     """What the platform numbers the states of the order with; none where it does not."""

@@ -58,36 +58,53 @@ def record_time(record: ConsumerRecord) -> datetime:
     return _EPOCH + timedelta(milliseconds=min(max(record.timestamp, 0), _MILLISECONDS_MAX))
 
 
-async def find(
-    connection: asyncpg.Connection,
-    *,
-    ids: list[int] | None = None,
-    topic: str | None = None,
-    error_class: str | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    states: tuple[str, ...] = ("open",),
-    limit: int = 1000,
-) -> list[asyncpg.Record]:
-    """Dead letters that meet all conditions, oldest first."""
-    return await connection.fetch(
-        """SELECT * FROM dead_letters
-           WHERE state = ANY($1::text[]) AND ($2::bigint[] IS NULL OR id = ANY($2)) AND ($3::text IS NULL OR topic = $3)
-             AND ($4::text IS NULL OR error_class = $4) AND ($5::timestamptz IS NULL OR created_at >= $5)
-             AND ($6::timestamptz IS NULL OR created_at < $6)
-           ORDER BY id LIMIT $7""",
-        list(states), ids, topic, error_class, since, until, limit,
-    )  # fmt: skip
+@dataclass(frozen=True)
+class Selection:
+    """Dead letters that meet all conditions; None asks for nothing."""
+
+    states: tuple[str, ...] = ("open",)
+    ids: tuple[int, ...] | None = None
+    topic: str | None = None
+    error_class: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def parameters(self) -> tuple[object, ...]:
+        """Those of `_SELECTED`."""
+        return self.states, self.ids, self.topic, self.error_class, self.since, self.until
+
+
+_SELECTED = """
+    FROM dead_letters
+    WHERE state = ANY($1::text[]) AND ($2::bigint[] IS NULL OR id = ANY($2)) AND ($3::text IS NULL OR topic = $3)
+      AND ($4::text IS NULL OR error_class = $4) AND ($5::timestamptz IS NULL OR created_at >= $5)
+      AND ($6::timestamptz IS NULL OR created_at < $6)
+    ORDER BY id
+"""
+
+
+async def find(connection: asyncpg.Connection, selection: Selection, *, limit: int) -> list[asyncpg.Record]:
+    """The oldest of a selection, whole."""
+    return await connection.fetch(f"SELECT * {_SELECTED} LIMIT $7", *selection.parameters(), limit)
+
+
+async def numbers(connection: asyncpg.Connection, selection: Selection) -> list[int]:
+    """The ids of a whole selection, oldest first."""
+    return [row["id"] for row in await connection.fetch(f"SELECT id {_SELECTED}", *selection.parameters())]
 
 
 async def mark(
     connection: asyncpg.Connection, ids: list[int], *, state: str, actor: str, reason: str = ""
 ) -> list[int]:
-    """Ask for a replay (`replaying`) or discard open letters, audited. Returns those that were open."""
+    """Ask for a replay of open letters (`replaying`), or discard some that are open or replayed in vain, audited.
+
+    Returns those that were.
+    """
     async with connection.transaction():
         rows = await connection.fetch(
             """UPDATE dead_letters SET state = $2, resolved_at = CASE WHEN $2 = 'discarded' THEN now() END
-               WHERE id = ANY($1::bigint[]) AND state = 'open' RETURNING id""",
+               WHERE id = ANY($1::bigint[]) AND (state = 'open' OR state = 'replaying' AND $2 = 'discarded')
+               RETURNING id""",
             sorted(ids), state,
         )  # fmt: skip
         done = sorted(row["id"] for row in rows)

@@ -21,7 +21,7 @@ from .kafka import ReferenceReader, cluster_id, subscribe, wait_for_topics
 from .learning import Learner
 from .log import log
 from .outbox import Relay
-from .replay import replay_some
+from .replay import Replays
 from .service import Context, Service, every, until_done
 from .sweeper import Sweeper
 
@@ -54,6 +54,7 @@ class Process:
             ReferenceReader(settings, service.name, service.reference, time.monotonic) if service.reference else None
         )
         self.shell = self._build_shell() if service.consumes else None
+        self.replays = Replays(context, service)
         self.health = Health(context, self.migrations, self.shell, self.relay, self.reader)
         self._tasks: list[asyncio.Task[None]] = []
         self._nothing_more = asyncio.Event()
@@ -163,7 +164,7 @@ class Process:
         if self.shell is not None:
             self.shell.look_back, self.shell.restored = self.learner.check, self._fail
             await self._start_consuming(self.shell)
-            loops["replay"] = (1.0, self._current_only(self._replay))
+            loops["replay"] = (1.0, self._current_only(self.replays.some))
             loops["stopped"] = (_STOPPED_SECONDS, self._look_at_stopped)
             if service.sweep is not None:
                 sweeper = Sweeper(self.shell, service.sweep, context.clock, service.name, self.relay.wake.set)
@@ -212,10 +213,6 @@ class Process:
             return await work()
 
         return guarded
-
-    async def _replay(self) -> bool:
-        service = self.service
-        return await replay_some(self.context, service.process, service.handled, service.ignored)
 
     async def _look_at_stopped(self) -> bool:
         """Go on with partitions that an operator has accepted."""

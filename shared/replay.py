@@ -1,69 +1,77 @@
 """Replays of dead letters, in the service itself: each in a transaction of its own, under the shell's rules."""
 
-from aiokafka import ConsumerRecord
+from functools import partial
 
-from contracts.base import Event
+from aiokafka import ConsumerRecord
 
 from .db import is_transient
 from .decoding import decode, describe
 from .log import log
 from .sending import unpack_headers
-from .service import Context
-from .transaction import Process, Transaction
+from .service import Context, Service
+from .transaction import Transaction
 
 _PORTION = 50
 
 
-async def replay_some(
-    context: Context, process: Process, handled: frozenset[type[Event]], ignored: frozenset[type[Event]]
-) -> bool:
-    """Replay what an operator asked for. Returns whether there may be more."""
-    ids = await context.read(
-        lambda connection: connection.fetch(
-            "SELECT id FROM dead_letters WHERE state = 'replaying' ORDER BY id LIMIT $1", _PORTION
-        )
-    )
-    for row in ids:
-        await _replay(context, process, handled, ignored, row["id"])
-    return len(ids) == _PORTION
+class Replays:
+    """What operators asked for, in turns: a letter that fails for a passing reason lets all others go first."""
 
+    def __init__(self, context: Context, service: Service) -> None:
+        self._context, self._service = context, service
+        self._last = 0
+        """The letter whose turn it was."""
 
-async def _replay(
-    context: Context, process: Process, handled: frozenset[type[Event]], ignored: frozenset[type[Event]], number: int
-) -> None:
-    async def work(tx: Transaction) -> None:
+    async def some(self) -> bool:
+        """Replay a portion. Returns whether there may be more; raises what fails for a passing reason."""
+        rows = await self._context.read(
+            lambda connection: connection.fetch(
+                "SELECT id FROM dead_letters WHERE state = 'replaying' ORDER BY id <= $1, id LIMIT $2",
+                self._last, _PORTION,
+            )
+        )  # fmt: skip
+        for row in rows:
+            self._last = row["id"]
+            await self._replay(row["id"])
+        return len(rows) == _PORTION
+
+    async def _replay(self, number: int) -> None:
+        try:
+            if await self._context.execute(partial(self._apply, number)):
+                log.info("dead letter replayed", dead_letter=number)
+        except Exception as error:
+            kind, text = type(error).__name__, describe(error)[:2000]
+            if is_transient(error):
+                log.warning("dead letter is replayed later", dead_letter=number, error=kind, why=text)
+                raise
+            log.error("dead letter failed again", dead_letter=number, error=text)
+            await self._context.execute(partial(self._put_back, number, kind, text))
+
+    async def _apply(self, number: int, tx: Transaction) -> bool:
+        """False if another process is at it, or it is not asked for any more."""
         letter = await tx.connection.fetchrow(
-            "SELECT * FROM dead_letters WHERE id = $1 AND state = 'replaying' FOR UPDATE", number
+            "SELECT * FROM dead_letters WHERE id = $1 AND state = 'replaying' FOR UPDATE SKIP LOCKED", number
         )
         if letter is None:
-            return
+            return False
         record: ConsumerRecord[bytes, bytes] = ConsumerRecord(
             letter["topic"], letter["partition"], letter["offset"], 0, 0, letter["key"], letter["value"], None, 0, 0,
             tuple(unpack_headers(letter["headers"])),
         )  # fmt: skip
-        decoded = decode(record, handled, ignored)
+        decoded = decode(record, self._service.handled, self._service.ignored)
         if decoded.failure is not None:
             raise ValueError(f"{decoded.failure.error_class}: {decoded.failure.error}")
         if decoded.message is not None:
-            await process(tx, [decoded.message])
+            await self._service.process(tx, [decoded.message])
         await tx.connection.execute(
             "UPDATE dead_letters SET state = 'replayed', resolved_at = now() WHERE id = $1", number
         )
+        return True
 
-    try:
-        await context.execute(work)
-        log.info("dead letter replayed", dead_letter=number)
-    except Exception as error:
-        if is_transient(error):
-            raise
-        kind, text = type(error).__name__, describe(error)[:2000]
-        log.error("dead letter failed again", dead_letter=number, error=text)
-
-        async def back(tx: Transaction) -> None:
-            await tx.connection.execute(
-                """UPDATE dead_letters SET state = 'open', attempts = attempts + 1, error_class = $2, error = $3
-                   WHERE id = $1""",
-                number, kind, text,
-            )  # fmt: skip
-
-        await context.execute(back)
+    async def _put_back(self, number: int, kind: str, text: str, tx: Transaction) -> None:
+        # Unless it was discarded meanwhile.
+        await tx.connection.execute(
+            """UPDATE dead_letters SET state = 'open', attempts = attempts + 1, error_class = $2, error = $3
+               WHERE id = $1 AND state = 'replaying'""",
+            number, kind, text,
+        )  # fmt: skip

@@ -38,7 +38,7 @@ class Challenge(Named):
     surprise_in: Annotated[int, Field(ge=2, le=1000)] | None = None
     """Once in every so many, where `commitment` decides: nobody can tell, everybody can check afterwards."""
     commitment: Commitment | None = None
-    times: Annotated[int, Field(ge=1)] | None = None
+    times: Annotated[int, Field(ge=1, le=2**53)] | None = None
     """At most so often in all."""
     points: Points = 0
     reward: Slug | None = None

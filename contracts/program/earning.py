@@ -78,7 +78,7 @@ class Limit(Strict):
     """At most so often, or so many points, within a period; of `object` for one thing: a product reviewed, a post."""
 
     per: Literal["object"] | Span
-    times: Annotated[int, Field(ge=1)] | None = None
+    times: Annotated[int, Field(ge=1, le=2**53)] | None = None
     points: Gift | None = None
 
     @model_validator(mode="after")

@@ -13,7 +13,7 @@ class RewardLimit(Strict):
     """At most so often per member within a period."""
 
     per: Span
-    times: Annotated[int, Field(ge=1)]
+    times: Annotated[int, Field(ge=1, le=2**53)]
 
 
 class Priced(Named):
@@ -27,14 +27,14 @@ class Priced(Named):
     price_minor: Amount = 0
     """Money besides; the shop takes it."""
     when: When = When()
-    stock: Annotated[int, Field(ge=0)] | None = None
+    stock: Annotated[int, Field(ge=0, le=2**53)] | None = None
     """So many in all; raise it in a later version."""
     limits: Annotated[tuple[RewardLimit, ...], Field(max_length=10)] = ()
     minimum_order_minor: Amount = 0
     valid_days: Annotated[int, Field(ge=1, le=3650)] | None = None
     """Of the coupon."""
     codes: Literal["generated", "pool"] = "generated"
-    pool_low: Annotated[int, Field(ge=0)] = 10
+    pool_low: Annotated[int, Field(ge=0, le=2**53)] = 10
     """An event when so few codes of the pool are left."""
     returned: Literal["full_refund", "pro_rata", "never"] | None = None
     """Instead of `redemption.coupon_refund`."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -15,13 +15,19 @@ from laurel import installation
 from laurel.installation import Failure
 from laurel.masking import masked, masked_text
 from shared import dead_letters
+from shared.dead_letters import Selection
 from shared.sending import unpack_headers
 
 from . import say
 
 app = typer.Typer(help="Dead letters: events that a service could not read or apply.", no_args_is_help=True)
 WAIT_SECONDS = 30.0
+"""How long a replay may stand still until it is no longer waited for."""
+_PORTION = 1000
+"""Marked in one transaction."""
 _SHOWN = 200
+_OPEN = ("open", "replaying")
+_ALL = (*_OPEN, "replayed", "discarded")
 
 Service = Annotated[str, typer.Argument(help="Such as points-accrual.")]
 Ids = Annotated[list[int] | None, typer.Argument(help="Their numbers; all that match when none is given.")]
@@ -51,8 +57,8 @@ def list_letters(
     all_states: Annotated[bool, typer.Option("--all", help="Also those that are done.")] = False,
 ) -> None:
     """List dead letters, oldest first."""
-    states = ("open", "replaying", "replayed", "discarded") if all_states else ("open", "replaying")
-    rows = _find(service, None, topic, error, since, until, states)
+    states = _ALL if all_states else _OPEN
+    rows = _find(service, _selection(states, None, topic, error, since, until), limit=_SHOWN + 1)
     if not rows:
         say.out.print(f"{service} has no {'' if all_states else 'open '}dead letters of that kind.")
         return
@@ -74,7 +80,7 @@ def list_letters(
 
 def show(service: Service, number: Annotated[int, typer.Argument(help="Its number.")]) -> None:
     """Show one dead letter: why it failed, its headers, and its value with personal data and codes masked."""
-    rows = _find(service, [number], None, None, None, None, ("open", "replaying", "replayed", "discarded"))
+    rows = _find(service, Selection(_ALL, (number,)), limit=1)
     if not rows:
         raise Failure(f"{service} has no dead letter {number}; `laurel dlq list {service} --all` lists them.")
     row = rows[0]
@@ -101,24 +107,24 @@ def replay(
     yes: Yes = False,
 ) -> None:
     """Have the running service apply dead letters again, once each, and say what became of them."""
-    rows = _find(service, ids, topic, error, since, until, ("open",))
-    numbers = _settle(service, rows, "replay", dry_run=dry_run, yes=yes)
-    if not numbers:
+    selection = _selection(("open",), ids, topic, error, since, until)
+    numbers = _settle(service, selection, "replay", dry_run=dry_run, yes=yes)
+    marked = _mark(service, numbers, "replaying") if numbers else []
+    if not marked:
         return
-    marked = _mark(service, numbers, "replaying")
-    rest = say.run(_wait(service, marked))
-    failed = [row for row in rest if row["state"] == "open"]
-    waiting = [row for row in rest if row["state"] == "replaying"]
-    for row in failed:
+    became = say.run(_wait(service, marked))
+    for row in became.shown:
         why = f"{row['error_class']}: {masked_text(row['error'])[:200]}"
         say.out.print(f"{row['id']}: failed again, {why}", markup=False, style="red")
-    done = len(marked) - len(rest)
-    say.out.print(f"{done} of {len(marked)} applied.")
-    if waiting:
+    if became.failed > len(became.shown):
+        say.out.print(f"… and {became.failed - len(became.shown)} more failed again.", style="red")
+    say.out.print(f"{became.applied} of {len(marked)} applied.")
+    if became.waiting:
         say.fail(
-            f"{len(waiting)} are still waiting after {WAIT_SECONDS:.0f} s: is {service} running? It goes on with them."
+            f"{became.waiting} are still waiting, and none was done for {WAIT_SECONDS:.0f} s: is {service} running? "
+            "It goes on with them; its log says what one waits for, and `laurel dlq discard` gives it up."
         )
-    if failed:
+    if became.failed:
         raise typer.Exit(1)
 
 
@@ -134,30 +140,29 @@ def discard(
     yes: Yes = False,
 ) -> None:
     """Give dead letters up for good. They stay in the database, and the audit log says who and why."""
-    rows = _find(service, ids, topic, error, since, until, ("open",))
-    numbers = _settle(service, rows, "discard", dry_run=dry_run, yes=yes)
+    # Also such as are replayed in vain: some errors look as if they would pass, and do not.
+    selection = _selection(_OPEN, ids, topic, error, since, until)
+    numbers = _settle(service, selection, "discard", dry_run=dry_run, yes=yes)
     if numbers:
         say.out.print(f"{len(_mark(service, numbers, 'discarded', reason))} discarded.")
 
 
-def _find(
-    service: str,
-    ids: Sequence[int] | None,
+def _selection(
+    states: tuple[str, ...],
+    ids: list[int] | None,
     topic: str | None,
     error: str | None,
     since: datetime | None,
     until: datetime | None,
-    states: tuple[str, ...],
-) -> list[asyncpg.Record]:
-    entry = installation.entry_of(service)
+) -> Selection:
+    return Selection(states, tuple(ids) if ids else None, topic, error, utc(since), utc(until))
 
+
+def _find(service: str, selection: Selection, *, limit: int) -> list[asyncpg.Record]:
     async def work(connection: asyncpg.Connection) -> list[asyncpg.Record]:
-        return await dead_letters.find(
-            connection, ids=list(ids) if ids else None, topic=topic, error_class=error,
-            since=utc(since), until=utc(until), states=states,
-        )  # fmt: skip
+        return await dead_letters.find(connection, selection, limit=limit)
 
-    return say.run(say.with_database(entry, work))
+    return say.run(say.with_database(installation.entry_of(service), work))
 
 
 def utc(moment: datetime | None) -> datetime | None:
@@ -165,12 +170,16 @@ def utc(moment: datetime | None) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
 
 
-def _settle(service: str, rows: list[asyncpg.Record], verb: str, *, dry_run: bool, yes: bool) -> list[int]:
+def _settle(service: str, selection: Selection, verb: str, *, dry_run: bool, yes: bool) -> list[int]:
     """The numbers to settle, after asking; none when nothing is open, on a dry run, or when the answer is no."""
-    if not rows:
+
+    async def work(connection: asyncpg.Connection) -> list[int]:
+        return await dead_letters.numbers(connection, selection)
+
+    numbers = say.run(say.with_database(installation.entry_of(service), work))
+    if not numbers:
         say.out.print(f"Nothing of that kind is open in {service}.")
         return []
-    numbers = [row["id"] for row in rows]
     listed = ", ".join(map(str, numbers[:20])) + (", …" if len(numbers) > 20 else "")
     if dry_run:
         say.out.print(f"Would {verb} {len(numbers)}: {listed}")
@@ -182,20 +191,39 @@ def _settle(service: str, rows: list[asyncpg.Record], verb: str, *, dry_run: boo
 
 def _mark(service: str, numbers: list[int], state: str, reason: str = "") -> list[int]:
     async def work(connection: asyncpg.Connection) -> list[int]:
-        return await dead_letters.mark(connection, numbers, state=state, actor=say.actor(), reason=reason)
+        done = []
+        for start in range(0, len(numbers), _PORTION):
+            portion = numbers[start : start + _PORTION]
+            done += await dead_letters.mark(connection, portion, state=state, actor=say.actor(), reason=reason)
+        return done
 
     return say.run(say.with_database(installation.entry_of(service), work))
 
 
-async def _wait(service: str, numbers: list[int]) -> list[asyncpg.Record]:
-    """Those that are not applied: failed again, or still waiting when the time is over."""
+@dataclass(frozen=True)
+class Became:
+    """What became of letters that were to be replayed."""
 
-    async def work(connection: asyncpg.Connection) -> list[asyncpg.Record]:
-        deadline = time.monotonic() + WAIT_SECONDS
-        while True:
-            rest = await dead_letters.find(connection, ids=numbers, states=("open", "replaying"))
-            if all(row["state"] == "open" for row in rest) or time.monotonic() > deadline:
-                return rest
+    applied: int
+    failed: int
+    waiting: int
+    shown: list[asyncpg.Record]
+    """The first that failed."""
+
+
+async def _wait(service: str, numbers: list[int]) -> Became:
+    """Until all are done, or none was for too long."""
+
+    async def work(connection: asyncpg.Connection) -> Became:
+        async def now(state: str) -> int:
+            return len(await dead_letters.numbers(connection, Selection((state,), tuple(numbers))))
+
+        waiting, deadline = len(numbers), time.monotonic() + WAIT_SECONDS
+        while waiting and time.monotonic() < deadline:
             await asyncio.sleep(0.3)
+            if (left := await now("replaying")) < waiting:
+                waiting, deadline = left, time.monotonic() + WAIT_SECONDS
+        failed = await dead_letters.find(connection, Selection(("open",), tuple(numbers)), limit=_SHOWN)
+        return Became(await now("replayed"), await now("open"), waiting, failed)
 
-    return await say.with_database(installation.entry_of(service), work) if numbers else []
+    return await say.with_database(installation.entry_of(service), work)

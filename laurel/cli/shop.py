@@ -144,10 +144,13 @@ def set_endpoint(
     program: Program,
 ) -> None:
     """Make, move or enable the webhook endpoint of a program. Prints the signing secret of a new one."""
+    from notification import app, webhook
     from notification.store.endpoints import set_endpoint as put
 
-    if not url.startswith(("https://", "http://")):
-        raise Failure(f"{url!r} is no address; it begins with https://.")
+    try:
+        webhook.check_url(url, app.Settings().allowed_hosts())
+    except webhook.RefusedError as error:
+        raise Failure(f"{url} cannot be an endpoint: {error}.") from error
 
     async def work(connection: asyncpg.Connection) -> str | None:
         return await put(connection, program, url, now=datetime.now(UTC))

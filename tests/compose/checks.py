@@ -75,10 +75,12 @@ def guards_its_doors(stack: Stack) -> None:
         expect(stack.client.get(path).status_code, 404, f"{path} from outside")
     expect(stack.client.get(f"/v1/members/{stack.member_id}/points").status_code, 401, "points without a token")
     expect(stack.client.get("/v1/rewards", headers=stack.member()).status_code, 200, "rewards")
-    for path in ("tier", "referral", "preferences", "history"):
+    for path in ("tier", "referral", "preferences", "history", "coupons", "rewards", "challenges"):
         answer = stack.client.get(f"/v1/members/{stack.member_id}/{path}", headers=stack.member())
         expect(answer.status_code, 200, f"the member's {path}")
-    expect(stack.client.get("/v1/programs", headers=stack.store()).status_code, 200, "the programs")
+    for path in ("programs", "causes", f"members/{stack.member_id}/segments"):
+        expect(stack.client.get(f"/v1/{path}", headers=stack.store()).status_code, 200, path)
+    expect(stack.client.get("/v1/liability", headers=stack.store()).status_code, 403, "the liability, for a shop")
 
 
 def refuses_a_large_body(stack: Stack) -> None:

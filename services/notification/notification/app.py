@@ -40,6 +40,10 @@ class Settings(shared.settings.Settings):
     webhook_allow_hosts: str = ""
     """Hosts, separated by commas, that may be http and on inner addresses."""
 
+    def allowed_hosts(self) -> frozenset[str]:
+        """Those hosts, as addresses have them."""
+        return frozenset(host.strip().lower() for host in self.webhook_allow_hosts.split(",") if host.strip())
+
 
 SETTINGS = Settings
 
@@ -50,7 +54,6 @@ def build(context: Context) -> Service:
     assert isinstance(settings, Settings)
     programs = ProgramBook()
     key = optout_key(settings.keys_dir)
-    allow_hosts = frozenset(host.strip() for host in settings.webhook_allow_hosts.split(",") if host.strip())
     return Service(
         name=NOTIFICATION,
         consumes=(CONTACTS, MEMBERS, REFERRALS, POINTS_TOPIC, TIERS, REWARDS),
@@ -62,7 +65,7 @@ def build(context: Context) -> Service:
         routes=api.routes(context, programs, key),
         tasks=(
             partial(_mails, context, mail_server(settings, key), programs),
-            partial(_webhooks, context, allow_hosts),
+            partial(_webhooks, context, settings.allowed_hosts()),
             partial(every, context, "message-age", seconds=10.0, work=partial(_measure, context)),
         ),
         wakes=(MAILS, WEBHOOKS),

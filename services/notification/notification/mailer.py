@@ -161,7 +161,8 @@ async def _lane(context: Context, server: MailServer, programs: ProgramBook, mes
     if trouble is not None:
         log.warning("mail server not usable, mails wait", host=server.host, waiting=len(left), error=trouble)
         MAILS.labels("delayed").inc(len(left))
-        await _put_back(context, left, f"mail server: {trouble}")
+        # Members are shown the reason, which is none of theirs; where the server is says the log.
+        await _put_back(context, left, "the mail server is not usable for now")
     return trouble is None
 
 

@@ -8,6 +8,8 @@ import ipaddress
 import json
 import random
 import socket
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -50,18 +52,30 @@ def sign(secrets: list[str], message_id: str, timestamp: int, body: bytes) -> st
 
 
 def check_url(url: str, allow_hosts: frozenset[str]) -> str:
-    """The host of a URL that may be an endpoint. Raises RefusedError; hosts that are allowed by name may be http."""
+    """The host of a URL that may be an endpoint. Raises RefusedError; hosts that are allowed by name may be anything.
+
+    Members are shown the reason, so it does not repeat the URL, which may hold a secret.
+    """
     try:
         parts = urlsplit(url)
-    except ValueError as error:
-        raise RefusedError(f"{url!r}: {error}") from error
-    if not parts.hostname or parts.scheme not in ("https", "http"):
-        raise RefusedError(f"{url!r} is no http(s) URL")
+        host, scheme = parts.hostname, parts.scheme
+        if not host or parts.port == 0 or scheme not in ("https", "http") or not httpx.URL(url).host:
+            raise ValueError("a part is missing")
+    except (ValueError, httpx.InvalidURL) as error:
+        raise RefusedError("it is no http(s) URL") from error
     if parts.username or parts.password:
-        raise RefusedError("an endpoint's URL must not hold credentials; receivers check the signature")
-    if parts.scheme != "https" and parts.hostname not in allow_hosts:
-        raise RefusedError(f"{url!r} must be https, or its host named in LAUREL_WEBHOOK_ALLOW_HOSTS")
-    return parts.hostname
+        raise RefusedError("it must not hold credentials; receivers check the signature")
+    if host not in allow_hosts:
+        if scheme != "https":
+            raise RefusedError("it must be https, or its host named in LAUREL_WEBHOOK_ALLOW_HOSTS")
+        with suppress(ValueError):  # Names are looked up when they are called.
+            _refuse_inner([ipaddress.ip_address(host)])
+    return host
+
+
+def _refuse_inner(addresses: Iterable[Address]) -> None:
+    if not all(is_public(address) for address in addresses):
+        raise RefusedError("it leads to an inner address; name its host in LAUREL_WEBHOOK_ALLOW_HOSTS if that is meant")
 
 
 def is_public(address: Address) -> bool:
@@ -85,8 +99,8 @@ async def pin(url: str, allow_hosts: frozenset[str]) -> tuple[httpx.URL, str]:
     host = check_url(url, allow_hosts)
     found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
     addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
-    if host not in allow_hosts and not all(is_public(address) for address in addresses):
-        raise RefusedError(f"{host} leads to an inner address; name it in LAUREL_WEBHOOK_ALLOW_HOSTS if that is meant")
+    if host not in allow_hosts:
+        _refuse_inner(addresses)
     return httpx.URL(url).copy_with(host=str(addresses[0])), host
 
 
@@ -96,7 +110,10 @@ class Answer:
 
     status: int | None
     text: str
+    """Shown to members, and told on a topic: without addresses, and nothing that the receiver said."""
     retry_after: float | None = None
+    detail: str = ""
+    """What the text leaves out, for operators."""
 
 
 async def post(
@@ -118,8 +135,10 @@ async def post(
             ) as response:
                 status = response.status_code
                 return Answer(status, f"HTTP {status}", _retry_after(response.headers.get("retry-after", ""), now))
-    except (RefusedError, OSError, UnicodeError, httpx.HTTPError, httpx.InvalidURL) as error:
-        return Answer(None, f"{type(error).__name__}: {error}"[:255])
+    except RefusedError as error:
+        return Answer(None, str(error))
+    except (OSError, UnicodeError, httpx.HTTPError, httpx.InvalidURL) as error:
+        return Answer(None, type(error).__name__, detail=str(error)[:255])
 
 
 def _retry_after(value: str, now: datetime) -> float | None:
@@ -181,13 +200,16 @@ async def _record(tx: Transaction, message: queue.Claimed, target: endpoints.Tar
         return
     delay = webhook_delay(message.attempts, random.random(), answer.retry_after)
     WEBHOOKS.labels("refused").inc()
-    log.warning("webhook not accepted", program_id=message.program_id, attempts=message.attempts, reason=answer.text)
+    log.warning(
+        "webhook not accepted", program_id=message.program_id, attempts=message.attempts, reason=answer.text,
+        detail=answer.detail,
+    )  # fmt: skip
     gone = answer.status == httpx.codes.GONE
     if gone or delay is None:
-        await queue.finish(tx, message, "webhook", "failed", reason=answer.text[:255])
+        await queue.finish(tx, message, "webhook", "failed", reason=answer.text)
         # One message that is not liked must not keep all others from an endpoint that takes them.
         since = tx.now if gone else message.created_at
-        why = f"after {message.attempts} tries: {answer.text}"
+        why = f"after {message.attempts} tries: {answer.text}" + (f": {answer.detail}" if answer.detail else "")
         await endpoints.disable(tx, message.program_id, target.url, why, unless_accepted_since=since)
     else:
         await queue.put_back(tx, [(message, tx.now + delay)], reason=answer.text)

@@ -118,7 +118,7 @@ def routes(context: Context, programs: ProgramBook) -> APIRouter:
     async def history(
         member_id: UUID,
         principal: MemberReader,
-        before: Annotated[int | None, Query(ge=1, description="Only versions below this one.")] = None,
+        before: Annotated[int | None, Query(ge=1, le=2**63 - 1, description="Only versions below this one.")] = None,
         limit: Annotated[int, Query(ge=1, le=100)] = 50,
     ) -> History:
         rows = await context.read(

@@ -19,7 +19,6 @@ from laurel.services import SERVICES
 from shared.clock import FixedClock
 from shared.outbox import Relay
 from shared.process import Process
-from shared.replay import replay_some
 from shared.service import Context
 from shared.sweeper import Sweeper
 from tests.unit.points_accrual.samples import T0
@@ -187,8 +186,7 @@ class Node:
 
     async def replay(self) -> None:
         """Replay the dead letters that were asked for."""
-        service = self.service
-        while await self.do(lambda: replay_some(self.context, service.process, service.handled, service.ignored)):
+        while await self.do(self.process.replays.some):
             pass
 
     def end(self) -> None:

@@ -8,11 +8,14 @@ import asyncpg
 import pytest
 from typer.testing import CliRunner, Result
 
+from contracts.topics import NOTIFICATION
 from laurel.cli.app import with_commands
+from laurel.services import SERVICES
 from shared import dead_letters
 from shared.admin import Wanted, apply_topics, bounds
 from shared.db import MIGRATIONS, migrate
 from shared.sending import pack_headers
+from tests.integration.shared.toy import until
 
 pytestmark = pytest.mark.integration
 APP = with_commands()
@@ -62,12 +65,52 @@ async def test_dead_letters_are_listed_masked_and_discarded_once(tier: str) -> N
     again = await asyncio.to_thread(laurel, "dlq", "discard", "tier", "1", "--reason", "test", "--yes")
     assert "Nothing of that kind is open" in again.output
     connection = await asyncpg.connect(tier)
-    assert [row["id"] for row in await dead_letters.find(connection)] == [2]
+    assert await dead_letters.numbers(connection, dead_letters.Selection()) == [2]
     audited = await connection.fetchrow("SELECT actor, action, subject, detail FROM audit_log")
     await connection.close()
     assert audited is not None
     assert audited["actor"]
     assert tuple(audited)[1:] == ("dlq.discarded", "dead letter 1", "test")
+
+
+async def test_all_dead_letters_that_match_are_settled(tier: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    migrate(tier, [MIGRATIONS])
+    connection = await asyncpg.connect(tier)
+    await connection.execute(
+        """INSERT INTO dead_letters (topic, partition, "offset", cluster_id, headers, error_class, error)
+           SELECT 'loyalty.members.v1', 0, n, 'c', '', 'ValueError', '' FROM generate_series(1, 2500) AS n"""
+    )
+    states = "SELECT jsonb_object_agg(state, count) FROM (SELECT state, count(*) FROM dead_letters GROUP BY state) AS n"
+    monkeypatch.setattr("laurel.cli.dlq.WAIT_SECONDS", 0.5)
+    asked = await asyncio.to_thread(laurel, "dlq", "replay", "tier", "--error", "ValueError", "--yes")
+    assert asked.exit_code == 1, "no service runs"
+    assert "2500 are still waiting" in asked.output
+    assert await connection.fetchval(states) == '{"replaying": 2500}'
+    done = await asyncio.to_thread(laurel, "dlq", "discard", "tier", "--error", "ValueError", "--reason", "t", "--yes")
+    assert "2500 discarded" in done.output
+    assert await connection.fetchval(states) == '{"discarded": 2500}'
+    await connection.close()
+
+
+async def test_what_became_of_replayed_letters_is_told(tier: str) -> None:
+    migrate(tier, [MIGRATIONS])
+    for number in (1, 2, 3):
+        await letter(tier, number, "ValueError")
+    connection = await asyncpg.connect(tier)
+    asked = asyncio.create_task(asyncio.to_thread(laurel, "dlq", "replay", "tier", "--yes"))
+
+    async def marked() -> bool:
+        count = "SELECT count(*) FROM dead_letters WHERE state = 'replaying'"
+        return bool(await connection.fetchval(count) == 3)
+
+    await until(marked)
+    # As the service does.
+    await connection.execute("UPDATE dead_letters SET state = CASE id WHEN 2 THEN 'open' ELSE 'replayed' END")
+    await connection.close()
+    told = await asked
+    assert told.exit_code == 1
+    assert "2: failed again, ValueError" in told.output
+    assert "2 of 3 applied" in told.output
 
 
 async def test_the_breaker_is_cleared_once(tier: str) -> None:
@@ -79,6 +122,24 @@ async def test_the_breaker_is_cleared_once(tier: str) -> None:
     assert "was not open" in (await asyncio.to_thread(laurel, "breaker", "clear", "tier")).output
     assert await connection.fetchval("SELECT count(*) FROM audit_log") == 1
     await connection.close()
+
+
+async def test_an_endpoint_that_would_never_be_called_is_refused(tier: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    migrate(tier, [MIGRATIONS, SERVICES[NOTIFICATION].migrations])
+    monkeypatch.delenv("LAUREL_WEBHOOK_ALLOW_HOSTS", raising=False)
+    for url, why in (
+        ("http://shop.lan/hook", "must be https, or its host named in LAUREL_WEBHOOK_ALLOW_HOSTS"),
+        ("https://10.0.0.1/hook", "an inner address"),
+        ("shop.lan/hook", "no http(s) URL"),
+    ):
+        refused = await asyncio.to_thread(laurel, "endpoint", "set", url, "--program", "aurora")
+        assert refused.exit_code == 1
+        assert why in str(refused.exception)
+    assert "no endpoints yet" in (await asyncio.to_thread(laurel, "endpoint", "list")).output
+    monkeypatch.setenv("LAUREL_WEBHOOK_ALLOW_HOSTS", "Shop.lan, other")
+    made = await asyncio.to_thread(laurel, "endpoint", "set", "http://shop.lan/hook", "--program", "aurora")
+    assert made.exit_code == 0, made.exception
+    assert "http://shop.lan/hook" in (await asyncio.to_thread(laurel, "endpoint", "list")).output
 
 
 async def test_topics_are_made_once_and_never_changed(kafka: str) -> None:

@@ -69,6 +69,7 @@ async def test_the_mail_server_down_delays_and_loses_nothing(here: Desk) -> None
         here.later(minutes=10)
     assert set(await here.states()) == {"points_earned due"}
     assert {row["attempts"] for row in await here.rows()} == {4}
+    assert {row["reason"] for row in await here.rows()} == {"the mail server is not usable for now"}
     assert await here.harness.outbox() == []
     await here.mailbox.start()
     await here.send()

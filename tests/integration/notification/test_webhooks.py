@@ -15,7 +15,7 @@ from contracts.notifications import NotificationFailedV1, NotificationSentV1
 from notification import webhook
 from notification.store import endpoints, queue
 
-from .parts import NOW, Desk, Receiver, desk, receiver, returned, reward
+from .parts import MEMBER, NOW, Desk, Receiver, desk, member, receiver, returned, reward
 
 pytestmark = pytest.mark.integration
 ALLOWED = frozenset({"localhost"})
@@ -249,7 +249,28 @@ async def test_inner_addresses_get_nothing(here: Desk, shop: Receiver, make: Cal
     await send(here, frozenset())
     assert shop.requests == []
     (row,) = await hooks(here)
-    assert (row["state"], str(row["reason"])[:12]) == ("due", "RefusedError")
+    assert row["state"] == "due"
+    assert "it must be https" in str(row["reason"]) or "an inner address" in str(row["reason"])
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://shop.lan/hook?key=s3cret", "it must be https, or its host named in LAUREL_WEBHOOK_ALLOW_HOSTS"),
+        ("https://s3cret.invalid/hook", "gaierror"),
+        ("http://localhost:9/s3cret", "ConnectError"),
+        ("http://localhost:{port}/s3cret", "RemoteProtocolError"),
+    ],
+)
+async def test_members_are_not_shown_where_the_endpoint_is(here: Desk, shop: Receiver, url: str, why: str) -> None:
+    await here.harness.deliver(member())
+    shop.status = "s3cret"
+    await add(here, url.replace("{port}", shop.url.split(":")[2].split("/")[0]))
+    await here.harness.deliver(reward())
+    await send(here)
+    answer = await here.harness.client.get(f"/v1/members/{MEMBER}/messages", headers=here.harness.token())
+    (told,) = [item for item in answer.json()["items"] if item["channel"] == "webhook"]
+    assert (told["state"], told["reason"]) == ("due", why)
 
 
 async def test_nobody_listening_is_tried_again(here: Desk) -> None:

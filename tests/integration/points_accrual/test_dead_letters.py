@@ -10,7 +10,7 @@ import pytest
 from contracts.base import Event
 from contracts.envelope import Envelope, to_headers
 from contracts.topics import TOPIC_OF
-from shared.replay import replay_some
+from shared.replay import Replays
 from shared.sending import pack_headers
 from shared.testing import Harness
 from shared.transaction import Transaction
@@ -58,8 +58,7 @@ async def set_aside(ledger: Harness, *events: Event) -> None:
 
 
 async def replay(ledger: Harness) -> None:
-    one = ledger.service
-    await replay_some(ledger.context, one.process, one.handled, one.ignored)
+    await Replays(ledger.context, ledger.service).some()
     left = await ledger.context.read(
         lambda c: c.fetchval("SELECT count(*) FROM dead_letters WHERE state <> 'replayed'")
     )

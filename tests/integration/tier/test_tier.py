@@ -300,6 +300,10 @@ async def test_api_history_comes_in_pages(service: Harness) -> None:
     assert [item["version"] for item in first["changes"]] == [3, 2]
     assert (first["next_before"], second["next_before"]) == (2, None)
     assert [(item["change"], item["to_tier_id"]) for item in second["changes"]] == [("upgraded", "silver")]
+    beyond = await service.client.get(
+        f"/v1/members/{MEMBER}/tier/history", params={"before": 10**20}, headers=service.token()
+    )
+    assert beyond.status_code == 422, beyond.text
 
 
 async def test_api_knows_its_program_and_its_members(service: Harness) -> None:

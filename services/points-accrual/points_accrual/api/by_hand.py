@@ -47,7 +47,7 @@ class ReinstatementRequest(ReasonRequest):
 
     lot_id: UUID
     until: Instant
-    points: Annotated[int, Field(gt=0)] | None = None
+    points: Annotated[int, Field(gt=0, le=2**53)] | None = None
 
 
 class HouseholdRequest(Body):

@@ -57,7 +57,7 @@ class CaptureRequest(Body):
 class ReversalRequest(Body):
     """How much comes back."""
 
-    points: Annotated[int, Field(gt=0)] | None = None
+    points: Annotated[int, Field(gt=0, le=2**53)] | None = None
     """Without: all that is left of it."""
 
 

@@ -134,7 +134,7 @@ class OpeningCount(Model):
     """How far a member was in a challenge."""
 
     challenge_id: Slug
-    value: Annotated[int, Field(ge=0)] = 0
+    value: Annotated[int, Field(ge=0, le=2**53)] = 0
     things: tuple[ShortText, ...] = ()
 
 
