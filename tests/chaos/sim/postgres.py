@@ -11,8 +11,10 @@ import asyncpg
 from .life import LIFE, Life
 
 _VERBS = re.compile(r"\b(INSERT INTO|UPDATE|DELETE FROM|FROM|JOIN|TRUNCATE)\s+([a-z_]+)")
-_QUIET = ("pg_advisory_unlock_all", "ROLLBACK")
-"""What a connection does on its way back to the pool or out of a transaction is no step of ours."""
+_QUIET = ("pg_advisory_unlock_all", "ROLLBACK", "pg_control_system")
+"""What a connection does on its way back to the pool or out of a transaction is no step of ours; nor what is asked of a
+new one, which a pool makes when it likes.
+"""
 LOST = "connection was closed in the middle of operation"
 
 
