@@ -27,6 +27,8 @@ class Taking:
     points: int
     lot_id: UUID | None = None
     """Of the lot that active points came from; it may be another's."""
+    since: int = 0
+    """Of what is owed: the decision that took it, so that what came later is known to be open longest."""
 
 
 @dataclass(slots=True)

@@ -107,8 +107,8 @@ def to_counts(value: str | None) -> Counts:
 def to_lot(row: asyncpg.Record) -> Lot:
     """A lot with what was taken back of its claim."""
     takings = [
-        Taking(kind, points, None if lot_id is None else UUID(lot_id))
-        for kind, points, lot_id in orjson.loads(row["takings"])
+        Taking(kind, points, None if lot_id is None else UUID(lot_id), *since)
+        for kind, points, lot_id, *since in orjson.loads(row["takings"])
     ]
     return Lot(
         row["lot_id"], ClaimKey(row["claim_kind"], row["claim_id"]), row["program_version"], row["opened_at"],
