@@ -317,6 +317,16 @@ async def test_a_pool_is_drawn_from_as_often_as_a_batch_needs_it(database: str) 
         assert await rows(shop, waiting) == [(10,)]
 
 
+async def test_all_gifts_of_a_member_that_wait_are_given_at_once(database: str) -> None:
+    rest = {"challenges": [{"id": "pieces", "counts": "pieces", "every": 1, "reward": "ten-off"}]}
+    async with service(database, program(codes="pool", rest=rest)) as shop:
+        await shop.deliver(enrolled(), order(line("1", 2500, quantity=25)))
+        async with shop.context.pool.acquire() as connection:
+            await store.import_codes(plain(connection), "aurora", "ten-off", [f"C{number}" for number in range(40)])
+        assert await shop.sweep() == 1
+        assert await rows(shop, "SELECT count(DISTINCT code) FROM coupons") == [(25,)]
+
+
 async def test_gifts_that_wait_for_codes_are_given_when_some_come(database: str) -> None:
     rest = {"challenges": [{"id": "c", "counts": "orders", "at": [1], "reward": "ten-off"}]}
     document = program(codes="pool", rest=rest)

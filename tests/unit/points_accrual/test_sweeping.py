@@ -195,6 +195,34 @@ def test_a_debt_is_forgiven_where_it_is_still_open(won: str, ends: tuple[int, in
     assert ledger.buckets() == ends
 
 
+def test_a_debt_that_arose_last_is_forgiven_first_whatever_its_lot() -> None:
+    """The refund of the older order came later: what was added in between had paid that of the newer one."""
+    ledger = Ledger(program(pending_days=0, clawback="unlimited", write_off_days=30)).send(enrolled())
+    ledger.send(order(order_id="A"), order(order_id="B", placed_at=T0 + DAY))
+    for _ in range(2):
+        ledger.do(redeem, ANN, Redeem(reward_id="ten-off"), T0 + 2 * DAY)
+
+    def gone(number: str, placed_at: datetime, at: datetime) -> OrderChangedV1:
+        return order(
+            order_id=number, placed_at=placed_at, revision=2, recorded_at=at, updated_at=at, payment="refunded",
+            refunds=(back("r", at, {"1": 10000}),),
+        )  # fmt: skip
+
+    ledger.send(gone("B", T0 + DAY, T0 + 3 * DAY), order(order_id="C", placed_at=T0 + 4 * DAY))
+    assert ledger.send(gone("A", T0, T0 + 5 * DAY)).buckets() == (0, 0, 100)
+    assert ledger.sweep(T0 + 60 * DAY).buckets() == (0, 0, 0)
+    at = T0 + 61 * DAY
+    ledger.send(order(order_id="A", revision=3, recorded_at=at, updated_at=at))
+    assert ledger.buckets() == (0, 0, 0), "it was forgiven, so it does not come back"
+
+
+def test_who_enrolled_before_any_version_gets_what_the_first_one_brings() -> None:
+    welcome = {"type": "enrolment", "id": "welcome", "points": 500}
+    later = program(spend(), welcome, version=2, effective_from=T0 + 200 * DAY)
+    ledger = Ledger(program(spend(), effective_from=T0 + 10 * DAY), later).send(enrolled())
+    assert ledger.sweep(T0 + 201 * DAY).buckets() == (0, 0, 0)
+
+
 def test_who_enrolled_before_any_version_was_in_force_gets_what_enrolment_brings_then() -> None:
     welcome = {"type": "enrolment", "id": "welcome", "points": 100}
     versions = [program(spend(), welcome, version=n, effective_from=T0 + (2 * n - 1) * DAY) for n in (1, 2)]

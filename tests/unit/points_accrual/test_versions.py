@@ -86,3 +86,25 @@ def test_an_order_that_leaves_a_version_gives_back_what_it_had_of_its_limits() -
     assert ledger.granted() == {"shop:1": {"base": 100}}
     assert list(ledger.world.uses.values()) == [0]
     same(ledger)
+
+
+@pytest.mark.parametrize(("clawback", "ends"), [("within_balance", (0, 0, 0)), ("unlimited", (0, 0, 0))])
+def test_what_moved_to_other_terms_is_taken_from_where_it_is(clawback: str, ends: tuple[int, int, int]) -> None:
+    """Each rule's points lie in a lot of its own, though by the new version one of them belongs elsewhere."""
+    terms = [{"id": name, "pending": {"days": 30}} for name in ("fast", "slow")]
+
+    def version(number: int, start: Any, of_b: dict[str, str]) -> Program:
+        rules = [{"type": "spend", "id": name, "points_per_unit": "1", **more}
+                 for name, more in (("a", {"terms": "fast"}), ("b", of_b))]  # fmt: skip
+        return program(
+            *rules, version=number, effective_from=start, terms=terms, clawback=clawback, pending_days=5
+        )  # fmt: skip
+
+    ledger = Ledger(version(1, T0 - 10 * DAY, {}), version(2, T0 + 10 * DAY, {"terms": "slow"})).send(enrolled())
+    ledger.send(order(placed_at=T0 + 9 * DAY)).sweep(T0 + 15 * DAY)
+    moved = {"placed_at": T0 + 11 * DAY, "recorded_at": T0 + 17 * DAY, "updated_at": T0 + 17 * DAY}
+    ledger.send(order(revision=2, **moved))
+    gone = {"payment": "refunded", "refunds": (back("r", T0 + 17 * DAY, {"1": 10000}),)}
+    assert ledger.send(order(revision=3, **moved, **gone)).buckets() == ends
+    assert ledger.sweep(T0 + 60 * DAY).buckets() == ends
+    same(ledger)

@@ -38,7 +38,7 @@ def adjust(world: World, account: Account, command: Adjust, key: str, trace: Tra
     decision = begin_command(world, account, "adjust", command, key, command.actor, command.reason)
     program = program_now(world, account, decision)
     book, at = rulebook(program), decision.effective_at
-    check(program, command, at)
+    check(program, command, None if decision.recorded is not None else at)
     if command.points > 0:
         claim = ClaimKey("adjustment", f"{account.member_id}:{decision.sequence}")
         ends = command.expires_at or expiry(at, book.terms("", "adjustment")[1], book.zone)
@@ -55,14 +55,16 @@ def adjust(world: World, account: Account, command: Adjust, key: str, trace: Tra
     return _answer(world, account, decision, [event], trace)
 
 
-def check(program: Program, command: Adjust, at: datetime) -> None:
-    """Raises `RefusedError` for an adjustment that nobody may make, also not with a second person."""
+def check(program: Program, command: Adjust, at: datetime | None) -> None:
+    """Raises `RefusedError` for an adjustment that nobody may make, also not with a second person. `at`: now; None on a
+    replay, which takes what was accepted before that was asked.
+    """
     points, ends = command.points, command.expires_at
     if not points:
         raise RefusedError("amount", "Zero points change nothing.")
     if abs(points) > program.adjustments.points_max:
         raise RefusedError("amount", f"At most {program.adjustments.points_max} points by one adjustment.")
-    if points > 0 and ends is not None and ends <= at:
+    if points > 0 and ends is not None and at is not None and ends <= at:
         raise RefusedError("expired", f"Points that ran out on {ends:%Y-%m-%d %H:%M} UTC are not added any more.")
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from contracts.points import Cause
+from contracts.program import Program
 
 from .account import Account, begin
 from .claims import Claim, Member
@@ -88,11 +89,18 @@ def judge_waiting(world: World, account: Account, horizon: datetime) -> None:
         judge_claims(world, account, trigger, [claim])
 
 
+def _first_in_force(world: World, program_id: str, at: datetime) -> Program | None:
+    """The version in force then; where there was none yet, the first that came into force after, if it has by now."""
+    starts = [event.document.effective_from for event in world.programs.versions(program_id)]
+    since = max(at, min(starts, default=at))
+    return world.in_force(program_id, since) if since <= max(at, world.now) else None
+
+
 def judge_enrolment(world: World, account: Account, member: Member, trigger: Trigger) -> None:
     """What the enrolment itself brings, once, if who the member is known to be now meets its conditions."""
     if member.status != "member" or member.enrolled_at is None:
         return
-    program = world.in_force(account.program_id, member.enrolled_at) or world.in_force(account.program_id)
+    program = _first_in_force(world, account.program_id, member.enrolled_at)
     if program is None:
         return
     book = rulebook(program)

@@ -1,5 +1,6 @@
 """How the difference between what was granted and what should be is posted, in both directions."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
@@ -90,7 +91,7 @@ def lower_by(
         points -= others
     for kind, part in _rest(account, lot, points, policy, max(0, in_time - own - expired - others)):
         _post(account, lot, "waived" if kind == "waived" else "deficit", "clawed_back", part, rule_id, at)
-        _taken(lot, Taking(kind, part))
+        _taken(lot, Taking(kind, part, since=0 if kind == "waived" else account.sequence))
 
 
 def _from_others(account: Account, lot: Lot, policy: Policy, in_time: int) -> int:
@@ -124,23 +125,26 @@ def _rest(
 def forgive(account: Account, points: int, *, at: datetime, program_version: int, kinds: tuple[str, ...]) -> None:
     """Waive what is owed; takings of these kinds become waived ones, so that undoing them later gives no points.
 
-    The newest first: what came in since has paid those before.
+    The latest first: what came in since has paid those before.
     """
     points = min(points, account.deficit)
     if not points:
         return
     post(account, "waived", "deficit", points, at=at, program_version=program_version)
-    for lot in sorted(account.lots.values(), key=lambda lot: (lot.opened_at, lot.lot_id), reverse=True):
-        takings: list[Taking] = []
-        for taking in reversed(lot.takings):
-            part = min(points, taking.points) if taking.kind in kinds else 0
+    owed = [
+        (taking.since, lot.opened_at, lot.lot_id, place)
+        for lot in account.lots.values() for place, taking in enumerate(lot.takings) if taking.kind in kinds
+    ]  # fmt: skip
+    for _, _, lot_id, place in sorted(owed, reverse=True):
+        lot = account.lots[lot_id]
+        taking = lot.takings[place]
+        part = min(points, taking.points)
+        if part:
             points -= part
-            takings += [Taking("waived", part)] if part else []
-            takings += [Taking(taking.kind, taking.points - part, taking.lot_id)] if part < taking.points else []
-        takings.reverse()
-        if takings != lot.takings:
-            lot.takings = takings
-            account.touched.add(lot.lot_id)
+            # Later places of this lot were dealt with before: theirs may shift.
+            rest = [replace(taking, points=taking.points - part)] if part < taking.points else []
+            lot.takings[place : place + 1] = [*rest, Taking("waived", part)]
+            account.touched.add(lot_id)
 
 
 def _take_own(account: Account, lot: Lot, points: int, rule_id: str, at: datetime) -> None:
@@ -162,7 +166,7 @@ def _take_own(account: Account, lot: Lot, points: int, rule_id: str, at: datetim
 
 def _taken(lot: Lot, taking: Taking) -> None:
     last = lot.takings[-1] if lot.takings else None
-    if last and (last.kind, last.lot_id) == (taking.kind, taking.lot_id):
+    if last and (last.kind, last.lot_id, last.since) == (taking.kind, taking.lot_id, taking.since):
         last.points += taking.points
     else:
         lot.takings.append(taking)

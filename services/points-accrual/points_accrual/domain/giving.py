@@ -75,7 +75,8 @@ def issue(
 
 def waits(claim: Claim) -> bool:
     """Whether a challenge was reached whose gift waits for a code, or for stock."""
-    return bool(claim.key.kind == "challenge" and claim.detail.get("waiting") and claim.detail["reached"])
+    told = claim.detail
+    return bool(claim.key.kind == "challenge" and told.get("waiting") and told["reached"] and told["reward"])
 
 
 def give(

@@ -28,7 +28,7 @@ class Taking:
     lot_id: UUID | None = None
     """Of the lot that active points came from; it may be another's."""
     since: int = 0
-    """Of what is owed: the decision that took it, so that what came later is known to be open longest."""
+    """Of what is owed: the decision that took it, since what comes in pays those of before first."""
 
 
 @dataclass(slots=True)

@@ -58,14 +58,18 @@ def _strays(lots: Mapping[str, Lot], rules: Iterable[str], book: Rulebook) -> li
 
 
 def _places(lots: dict[str, Lot], strays: list[Lot], terms: str, points: int) -> Iterator[tuple[Lot, int]]:
-    """Where so many points of a rule are taken back: what strays have of them first, the rest where they belong."""
+    """Where so many points of a rule are taken back: where they belong, but for what only strays still have of them."""
+    if points <= 0:
+        return
+    home = _home(lots, terms)
+    left = points - home.remaining - home.expired
     for lot in strays:
-        part = min(points, lot.remaining + lot.expired)
-        if part > 0:
-            points -= part
+        part = min(left, lot.remaining + lot.expired)
+        if part > 0 and lot is not home:
+            left, points = left - part, points - part
             yield lot, part
-    if points > 0:
-        yield _home(lots, terms), points
+    if points:
+        yield home, points
 
 
 def _home(lots: dict[str, Lot], terms: str) -> Lot:

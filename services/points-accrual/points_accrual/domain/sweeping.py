@@ -125,6 +125,8 @@ def lapse(world: World, account: Account, command: Lapse) -> None:
 def give_waiting(world: World, account: Account, horizon: datetime) -> None:
     """Gifts that waited for codes, or for stock, as far as there are some now."""
     claims = world.claims_of.get(account.member_id, {})
+    if world.members[account.member_id].status != "member":
+        return
     for key in sorted(key for key, claim in claims.items() if waits(claim)):
         claim = claims[key]
         if in_stock(world, account.program_id, claim.detail["reward"]) is False:
@@ -143,7 +145,7 @@ def give_gift(world: World, account: Account, command: GiveGift, at: datetime, c
     challenge, number, generation = (claim.detail[name] for name in ("challenge", "number", "generation"))
     cause = Cause(kind="challenge", id=claim.key.id[:255], rule_id=challenge, number=number)
     decision = begin(
-        account, "gift", f"gift:{generation}:{claim.key}", cause, occurred_at=at, recorded_at=at,
+        account, "gift", f"gift:{claim.key}:{generation}:{account.sequence + 1}", cause, occurred_at=at, recorded_at=at,
         input=command.model_dump_json(),
     )  # fmt: skip
     claim.changed = True

@@ -14,6 +14,7 @@ from shared.transaction import Retry, Transaction
 from ..domain.catalogue import limit_key, stock_key
 from ..domain.claims import order_key
 from ..domain.coupons import Coupon
+from ..domain.giving import waits
 from ..domain.using import codes_of
 from ..domain.world import UseKey, World
 from .locking import load_uses
@@ -146,10 +147,11 @@ async def prepare_codes(tx: Transaction, world: World, wanted: Iterable[tuple[st
     raises `Retry`.
     """
     names = set(wanted) if wanted is not None else _given(world)
+    waiting = sum(waits(claim) for claim in world.claims.values())
     pools: dict[tuple[str, str], list[str]] = {}
     more_elsewhere, more_here = set(), dict[tuple[str, str], int]()
     for program_id, reward_id in sorted(names):
-        usual = max(_AHEAD, len(world.accounts)) if wanted is None else 1
+        usual = max(_AHEAD, len(world.accounts), waiting) if wanted is None else 1
         ahead = max(usual, _MORE * _short.pop((program_id, reward_id), 0))
         rows = await tx.connection.fetch(
             "SELECT code FROM coupon_codes WHERE program_id = $1 AND reward_id = $2 AND NOT drawn"
@@ -188,11 +190,14 @@ def _given(world: World) -> set[tuple[str, str]]:
 
 
 def gifts(world: World, program_ids: Iterable[str]) -> Iterator[tuple[str, Reward]]:
-    """The rewards that challenges of these programs give, by any version, with their program."""
+    """The rewards that challenges of these programs give by any version, as each version has them, with their program.
+
+    What one version's challenge gives may have its stock, or its pool, from another one.
+    """
     for program_id in program_ids:
-        for event in world.programs.versions(program_id):
-            rewards = {item.reward for item in event.document.challenges if item.reward}
-            yield from ((program_id, reward) for reward in event.document.rewards if reward.id in rewards)
+        documents = [event.document for event in world.programs.versions(program_id)]
+        given = {item.reward for document in documents for item in document.challenges}
+        yield from ((program_id, reward) for document in documents for reward in document.rewards if reward.id in given)
 
 
 async def load_stock(tx: Transaction, world: World, members: Iterable[UUID]) -> None:

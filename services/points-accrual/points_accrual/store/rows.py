@@ -146,8 +146,11 @@ def memberships_json(memberships: tuple[MembershipInterval, ...]) -> str:
 
 
 def takings_json(takings: list[Taking]) -> str:
-    """Triples of kind, points and lot."""
-    return text([(taking.kind, taking.points, taking.lot_id and str(taking.lot_id)) for taking in takings])
+    """Kind, points and lot; and of what is owed the decision."""
+    return text([
+        (taking.kind, taking.points, taking.lot_id and str(taking.lot_id), *([taking.since] if taking.since else []))
+        for taking in takings
+    ])  # fmt: skip
 
 
 def continuation_json(continuation: Continuation | None) -> str | None:

@@ -188,6 +188,7 @@ def _gifts(world: World, program_ids: set[str]) -> set[tuple[str, str, int, bool
 _WAITING = """
     SELECT DISTINCT c.member_id FROM claims c
     JOIN accounts a ON a.member_id = c.member_id AND a.partition = $1
+    JOIN members m ON m.member_id = c.member_id AND m.status = 'member'
     JOIN unnest($4::text[], $5::text[], $6::bigint[], $7::bool[]) AS r (program_id, reward_id, stock, pooled)
       ON r.program_id = c.program_id AND r.reward_id = c.detail->>'reward'
     LEFT JOIN uses u ON u.program_id = r.program_id AND u.member_id IS NULL AND u.name = 'stock:' || r.reward_id
