@@ -323,7 +323,7 @@ async def test_all_gifts_of_a_member_that_wait_are_given_at_once(database: str) 
         await shop.deliver(enrolled(), order(line("1", 2500, quantity=25)))
         async with shop.context.pool.acquire() as connection:
             await store.import_codes(plain(connection), "aurora", "ten-off", [f"C{number}" for number in range(40)])
-        assert await shop.sweep() == 1
+        await shop.sweep()
         assert await rows(shop, "SELECT count(DISTINCT code) FROM coupons") == [(25,)]
 
 
