@@ -184,14 +184,18 @@ def _start_postgres(trouble: Trouble) -> bool:
 
 def backends(trouble: Trouble) -> bool:
     """Some or all of the services' sessions are ended by the server, whatever they are doing."""
+    share = trouble.rng.choice((0.3, 0.6, 1.0))
     with psycopg.connect(trouble.stack.postgres.dsn(), autocommit=True) as connection:
-        share = trouble.rng.choice((0.3, 0.6, 1.0))
-        ended = connection.execute(
-            """SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-               WHERE datname = ANY(%s) AND pid <> pg_backend_pid() AND random() < %s""",
-            ([entry.database for entry in SERVICES.values()], share),
-        ).fetchone()
-    return bool(ended and ended[0])
+        for _ in range(20):
+            ended = connection.execute(
+                """SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                   WHERE datname = ANY(%s) AND pid <> pg_backend_pid() AND random() < %s""",
+                ([entry.database for entry in SERVICES.values()], share),
+            ).fetchone()
+            if ended and ended[0]:
+                return True
+            time.sleep(0.25)  # After another trouble the services may just be coming back.
+    return False
 
 
 def disk_full(trouble: Trouble) -> bool:
