@@ -118,11 +118,6 @@ class Context:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 return await work(plain(connection))
 
-    async def read_once(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
-        """Read with one statement: a consistent view by itself, without the cost of a transaction around it."""
-        async with self.pool.acquire(timeout=self.settings.connect_timeout_seconds) as connection:
-            return await work(plain(connection))
-
 
 Republish = Callable[[Transaction, str | None, int], Awaitable[tuple[str | None, int]]]
 """(transaction, after, at most) → where to go on after, None at the end, and how many were sent. Rows are locked."""

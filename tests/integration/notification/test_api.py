@@ -1,19 +1,12 @@
 """Opt-out, preferences, and the list of messages over HTTP."""
 
-from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
 import pytest
 
-from .parts import MEMBER, Desk, contact, desk, granted, member, reward
+from .parts import MEMBER, Desk, contact, granted, member, reward
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-async def here(database: str) -> AsyncIterator[Desk]:
-    async with desk(database) as made:
-        yield made
 
 
 async def link(here: Desk) -> str:

@@ -1,7 +1,6 @@
 """The steps of a coupon reach the shop in their order, whatever was given up, lost, or came late."""
 
 import json
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from uuid import UUID
 
@@ -14,24 +13,12 @@ from notification.store import endpoints, queue
 from shared.transaction import Message, Transaction
 from tests.integration.restored import restore, save, take_published
 
-from .parts import MIGRATIONS, NOW, Desk, Receiver, desk, receiver, returned, reward, used
+from .parts import MIGRATIONS, NOW, Desk, Receiver, returned, reward, used
 from .test_webhooks import add, endpoint, hooks, send
 
 pytestmark = pytest.mark.integration
 OTHER = UUID(int=9)
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-async def here(database: str) -> AsyncIterator[Desk]:
-    async with desk(database) as made:
-        yield made
-
-
-@pytest.fixture
-async def shop() -> AsyncIterator[Receiver]:
-    async with receiver() as made:
-        yield made
 
 
 async def send_all(here: Desk) -> None:

@@ -1,22 +1,15 @@
 """Mails over a real SMTP server: nothing lost, nothing invented, always the same Message-ID."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
 
 from contracts.notifications import NotificationFailedV1, NotificationSentV1, NotificationSuppressedV1
 
-from .parts import MEMBER, NOW, Desk, code, contact, desk, granted, member, reward, upgraded
+from .parts import MEMBER, NOW, Desk, code, contact, granted, member, reward, upgraded
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-async def here(database: str) -> AsyncIterator[Desk]:
-    async with desk(database) as made:
-        yield made
 
 
 async def test_a_mail_as_it_arrives(here: Desk) -> None:

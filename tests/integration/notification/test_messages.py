@@ -1,6 +1,5 @@
 """Events in, messages stored: once per event and channel, whatever is repeated or late."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from uuid import uuid4
 
@@ -9,15 +8,9 @@ import pytest
 
 from contracts.notifications import NotificationSuppressedV1
 
-from .parts import MEMBER, NOW, Desk, code, contact, desk, granted, member, reward, upgraded
+from .parts import MEMBER, NOW, Desk, code, contact, granted, member, reward, upgraded
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-async def here(database: str) -> AsyncIterator[Desk]:
-    async with desk(database) as made:
-        yield made
 
 
 async def test_every_event_that_calls_for_a_message_has_one(here: Desk) -> None:

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
 
@@ -15,22 +15,10 @@ from contracts.notifications import NotificationFailedV1, NotificationSentV1
 from notification import webhook
 from notification.store import endpoints, queue
 
-from .parts import MEMBER, NOW, Desk, Receiver, desk, member, receiver, returned, reward
+from .parts import MEMBER, NOW, Desk, Receiver, member, receiver, returned, reward
 
 pytestmark = pytest.mark.integration
 ALLOWED = frozenset({"localhost"})
-
-
-@pytest.fixture
-async def here(database: str) -> AsyncIterator[Desk]:
-    async with desk(database) as made:
-        yield made
-
-
-@pytest.fixture
-async def shop() -> AsyncIterator[Receiver]:
-    async with receiver() as made:
-        yield made
 
 
 async def add(here: Desk, url: str) -> str:

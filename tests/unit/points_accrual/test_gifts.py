@@ -3,6 +3,7 @@
 from typing import Any
 
 from contracts.orders import OrderChangedV1
+from contracts.program import Program
 from points_accrual.domain.world import UseKey
 from points_accrual.store.coupons import gifts
 from tests.unit.points_accrual.samples import ANN, DAY, T0, Ledger, back, enrolled, order, program
@@ -16,7 +17,14 @@ def challenge(every: int, **gives: Any) -> list[dict[str, Any]]:
     return [{"id": "c", "counts": "orders", "every": every, **gives}]
 
 
-def waiting(codes: list[str], *programs: Any) -> Ledger:
+def coupon_then_points(every: int) -> tuple[Program, Program]:
+    """A challenge that gave a coupon of the pool, and from the tenth day on points."""
+    first = program(rest={"rewards": [POOLED], "challenges": challenge(every, reward="ten-off")})
+    rest = {"rewards": [POOLED], "challenges": challenge(every, points=5)}
+    return first, program(version=2, effective_from=T0 + 10 * DAY, rest=rest)
+
+
+def waiting(codes: list[str], *programs: Program) -> Ledger:
     """A ledger whose pool has these codes."""
     ledger = Ledger(*programs)
     ledger.world.new_code = lambda _program, _reward: codes.pop() if codes else None
@@ -33,13 +41,7 @@ def bought(number: int, day: int, *, revision: int = 1, at: int | None = None, *
 
 def test_a_gift_that_is_deserved_again_is_given_by_a_decision_of_its_own() -> None:
     codes: list[str] = []
-    ledger = waiting(
-        codes,
-        program(rest={"rewards": [POOLED], "challenges": challenge(2, reward="ten-off")}),
-        program(
-            version=2, effective_from=T0 + 10 * DAY, rest={"rewards": [POOLED], "challenges": challenge(2, points=5)}
-        ),
-    )
+    ledger = waiting(codes, *coupon_then_points(2))
     ledger.send(bought(1, 1), bought(2, 2), bought(3, 11))
     codes.append("A")
     ledger.sweep(T0 + 12 * DAY)
@@ -56,13 +58,7 @@ def test_a_gift_that_is_deserved_again_is_given_by_a_decision_of_its_own() -> No
 
 def test_what_another_version_gives_points_for_waits_for_no_code() -> None:
     codes: list[str] = []
-    ledger = waiting(
-        codes,
-        program(rest={"rewards": [POOLED], "challenges": challenge(3, reward="ten-off")}),
-        program(
-            version=2, effective_from=T0 + 10 * DAY, rest={"rewards": [POOLED], "challenges": challenge(3, points=5)}
-        ),
-    )
+    ledger = waiting(codes, *coupon_then_points(3))
     ledger.send(*(bought(number, number) for number in (1, 2, 3)), bought(4, 12))
     gone = {"payment": "refunded", "refunds": (back("r", T0 + 13 * DAY, {"1": 10000}),)}
     ledger.send(bought(3, 3, revision=2, at=13, **gone))

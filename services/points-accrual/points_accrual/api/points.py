@@ -44,7 +44,7 @@ class Accounts:
         return found
 
     async def _look_at(self, members: Sequence[UUID]) -> Sequence[Any]:
-        return await self._context.read_once(lambda connection: store.look(connection, members))
+        return await self._context.on_connection(lambda connection: store.look(connection, members), tries=1)
 
 
 def add_routes(router: APIRouter, context: Context, programs: ProgramBook) -> None:

@@ -18,7 +18,7 @@ from shared.service import Context
 from .. import store
 from ..domain.account import Account
 from ..domain.calendar import period
-from ..domain.catalogue import UNCODED
+from ..domain.catalogue import UNCODED, stock_key
 from ..domain.commands import Capture, OrderName, Redeem, Release, Reverse, Send
 from ..domain.sharing import receive, send
 from ..domain.spending import capture, redeem, release, reverse
@@ -185,7 +185,7 @@ def _need(programs: ProgramBook, program_id: str, member_id: UUID, command: Rede
         for limit in reward.limits
     ]
     if reward.stock is not None:
-        uses.append(UseKey(program_id, None, f"stock:{reward.id}", ""))
+        uses.append(stock_key(program_id, reward.id))
     drawn = reward.codes == "pool" and reward.type not in UNCODED and not command.hold
     pools = ((program_id, reward.id),) if drawn else ()
     order = None if command.hold else command.order

@@ -192,7 +192,5 @@ def _opening_base(command: Import, account: Account) -> OrderBase | None:
 
 
 def _answer(world: World, account: Account, decision: Decision, events: list[Announcement], trace: Trace) -> Answer:
-    finish(world, account, decision, trace)
-    for event in events:
-        world.tell(event, trace)
+    finish(world, account, decision, trace, events)
     return {"sequence": decision.sequence, "balances": account.balances().model_dump()}

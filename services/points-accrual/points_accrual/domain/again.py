@@ -82,11 +82,13 @@ def judge_waiting(world: World, account: Account, horizon: datetime) -> None:
         program = world.programs.in_force(account.program_id, claim.at)
         if claim.program_version is not None or program is None:
             continue
-        event_id = f"{account.program_id}:{program.version}"
-        trigger = Trigger(
-            "program", program.version, event_id, program.effective_from, horizon, Trace.fresh(event_id)
-        )  # fmt: skip
-        judge_claims(world, account, trigger, [claim])
+        judge_claims(world, account, by_program(program, horizon), [claim])
+
+
+def by_program(program: Program, horizon: datetime) -> Trigger:
+    """That a version came into force which something had waited for."""
+    event_id = f"{program.id}:{program.version}"
+    return Trigger("program", program.version, event_id, program.effective_from, horizon, Trace.fresh(event_id))
 
 
 def _first_in_force(world: World, program_id: str, at: datetime) -> Program | None:

@@ -1,5 +1,6 @@
 """From the facts of a claim to what it has: judge, cut to what caps allow, post the difference, tell it."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from contracts.points import Cause
@@ -14,7 +15,7 @@ from .reaching import count_challenge, reassess
 from .rulebook import Ceiling, Rulebook
 from .terms import renew
 from .using import settle_coupons
-from .world import Counted, Trace, UseKey, World
+from .world import Announcement, Counted, Trace, UseKey, World
 
 
 def conclude(
@@ -35,8 +36,9 @@ def conclude(
     if _did_something(claim, verdict):
         what = "order" if claim.key.kind == "order" else claim.facts.kind
         renew(world, account, what, claim.at, decision.effective_at)
-    moved = moved_from is not None and moved_from != claim.program_version
-    counted = _leave(world, account, claim, world.book(account.program_id, moved_from or 0)) if moved else claim
+    counted = claim
+    if moved_from is not None and moved_from != claim.program_version:
+        counted = _leave(world, account, claim, world.book(account.program_id, moved_from))
     found = limited(counted, book, verdict, lambda c, w: _room(world, account, decision, counted, c, w))
     before = {ceiling.name: used_by(counted, ceiling) for ceiling in book.ceilings}
     settle(account, member, claim, book, verdict, found.granted, decision.effective_at)
@@ -46,16 +48,16 @@ def conclude(
     events = announce_claim(world, account, decision, claim, verdict, found, old_base, decision.cause)
     changed = _count(world, account, claim, verdict, book)
     events += reassess(world, account, decision, claim, changed)
-    finish(world, account, decision, trace)
-    for event in events:
-        world.tell(event, trace)
+    finish(world, account, decision, trace, events)
     if claim.key.kind == "order":
         settle_coupons(world, account.program_id, decision, claim, trace)
 
 
-def finish(world: World, account: Account, decision: Decision, trace: Trace) -> None:
-    """Tell what time did when the decision advanced the account."""
-    for event in announce_time(world, account, decision):
+def finish(
+    world: World, account: Account, decision: Decision, trace: Trace, events: Iterable[Announcement] = ()
+) -> None:
+    """Tell what time did when the decision advanced the account, and then what it did itself."""
+    for event in (*announce_time(world, account, decision), *events):
         world.tell(event, trace)
 
 

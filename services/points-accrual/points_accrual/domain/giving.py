@@ -52,8 +52,8 @@ def issue(
     """Hand a coupon out: from now on it can be used."""
     at = decision.effective_at
     coupon.state, coupon.issued_at, coupon.held_until = "issued", at, None
-    runs_out = reward.valid_days and reward.type not in UNCODED  # A gift to a cause is not unused after some days.
-    coupon.expires_at = at + timedelta(days=reward.valid_days or 0) if runs_out else None
+    days = None if reward.type in UNCODED else reward.valid_days  # A gift to a cause is not unused after some days.
+    coupon.expires_at = at + timedelta(days=days) if days else None
     world.coupons[coupon.coupon_id] = coupon
     world.touched_coupons.add(coupon.coupon_id)
     event = RewardIssuedV1(
@@ -122,14 +122,11 @@ def _check_stock(world: World, account: Account, decision: Decision, reward_id: 
     Pinned, like all that members share, where there is a stock: gifts of before it was counted have nothing pinned.
     """
     name = f"stock:{what}"
-    if decision.recorded is None:
-        left = in_stock(world, account.program_id, reward_id)
-        if left is None:
-            return False
-        decision.pin(name, lambda: left)
-    elif name not in decision.recorded:
+    recorded = decision.recorded
+    left = in_stock(world, account.program_id, reward_id) if recorded is None else recorded.get(name)
+    if left is None:
         return False
-    if not decision.pin(name, lambda: None):
+    if not decision.pin(name, lambda: left):
         raise RefusedError("out_of_stock", f"{reward_id!r} is out of stock.")
     return True
 

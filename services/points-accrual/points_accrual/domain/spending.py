@@ -234,9 +234,7 @@ def _answer(
     world: World, account: Account, decision: Decision, coupon: Coupon, events: list[Announcement], trace: Trace,
     *, handed_out: bool = False,
 ) -> Answer:  # fmt: skip
-    finish(world, account, decision, trace)
-    for event in events:
-        world.tell(event, trace)
+    finish(world, account, decision, trace, events)
     if handed_out:
         settle_coupon(world, account, decision, coupon, trace)
     return describe(coupon) | {"balances": account.balances().model_dump()}

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from contracts.points import Cause, PointsWaivedV1
 
 from .account import Account, begin
-from .again import judge_enrolment, judge_one
+from .again import by_program, judge_enrolment, judge_one
 from .announcing import told
 from .calendar import days_later
 from .clawback import forgive
@@ -105,11 +105,8 @@ def pass_coupon(world: World, account: Account, command: RunOut, due_at: datetim
         account, "run_out", f"run_out:{coupon.coupon_id}:{coupon.state}", cause, occurred_at=due_at,
         recorded_at=due_at, input=command.model_dump_json(),
     )  # fmt: skip
-    trace = Trace.fresh(cause.id)
     events = run_out(world, account, decision, coupon)
-    finish(world, account, decision, trace)
-    for event in events:
-        world.tell(event, trace)
+    finish(world, account, decision, Trace.fresh(cause.id), events)
 
 
 def lapse(world: World, account: Account, command: Lapse) -> None:
@@ -150,10 +147,7 @@ def give_gift(world: World, account: Account, command: GiveGift, at: datetime, c
     )  # fmt: skip
     claim.changed = True
     events = give(world, account, decision, claim, code)
-    trace = Trace.fresh(cause.id)
-    finish(world, account, decision, trace)
-    for event in events:
-        world.tell(event, trace)
+    finish(world, account, decision, Trace.fresh(cause.id), events)
 
 
 def write_off(world: World, account: Account, command: WriteOff, due_at: datetime) -> None:
@@ -202,8 +196,4 @@ def _replan(world: World, account: Account, horizon: datetime) -> None:
         replan_dates(world, account, member, min(horizon, before), program)
         return
     replan_dates(world, account, member, horizon, program)
-    event_id = f"{account.program_id}:{program.version}"
-    trigger = Trigger(
-        "program", program.version, event_id, program.effective_from, horizon, Trace.fresh(event_id)
-    )  # fmt: skip
-    judge_enrolment(world, account, member, trigger)
+    judge_enrolment(world, account, member, by_program(program, horizon))

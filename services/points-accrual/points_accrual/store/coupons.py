@@ -147,7 +147,7 @@ async def prepare_codes(tx: Transaction, world: World, wanted: Iterable[tuple[st
     raises `Retry`.
     """
     names = set(wanted) if wanted is not None else _given(world)
-    waiting = sum(waits(claim) for claim in world.claims.values())
+    waiting = sum(waits(claim) for claim in world.claims.values()) if names else 0
     pools: dict[tuple[str, str], list[str]] = {}
     more_elsewhere, more_here = set(), dict[tuple[str, str], int]()
     for program_id, reward_id in sorted(names):
