@@ -135,7 +135,7 @@ class OrderFacts(Model):
     """The part paid with points."""
     discount_codes: Annotated[tuple[ShortText, ...], Field(max_length=100)] = ()
     attributes: Attributes = Field(default_factory=dict)
-    """Free texts of the cart, such as a referral code."""
+    """Free texts of the cart. What the program asks for is passed on, such as a referral code."""
     refunds: Annotated[tuple[Refund, ...], Field(max_length=10_000)] = ()
     disputes: Annotated[tuple[Dispute, ...], Field(max_length=1000)] = ()
 

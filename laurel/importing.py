@@ -6,6 +6,7 @@ A member is brought in whole or not at all: one bad row keeps all rows of that m
 import asyncio
 import csv
 import json
+import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -141,8 +142,8 @@ def gather(lines: Iterable[Line]) -> tuple[list[Newcomer], list[Bad]]:
         if faults:
             bad += faults
             kept_back.add(key)
+    told = {fault.line.number for fault in bad}
     for key in kept_back:
-        told = {fault.line.number for fault in bad}
         bad += [
             Bad(line, "", "kept back with another row of this member") for line in people[key].lines
             if line.number not in told
@@ -153,7 +154,7 @@ def gather(lines: Iterable[Line]) -> tuple[list[Newcomer], list[Bad]]:
 
 def _faults(line: Line, cells: dict[str, Any], person: Newcomer) -> Iterator[Bad]:
     # Cells of CSV are text; JSON brings numbers of its own.
-    numbers = {name: int(value) for name, value in cells.items() if name in _NUMBERS and str(value).strip().isdigit()}
+    numbers = {name: int(value) for name, value in cells.items() if name in _NUMBERS and _DIGITS.fullmatch(str(value))}
     try:
         row = Row.model_validate_json(json.dumps(cells | numbers))
     except ValidationError as error:
@@ -168,6 +169,7 @@ def _faults(line: Line, cells: dict[str, Any], person: Newcomer) -> Iterator[Bad
 
 
 _NUMBERS = ("points", "tier_points", "count")
+_DIGITS = re.compile(r"\s*[0-9]{1,20}\s*")
 
 
 @dataclass

@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-HIDDEN = re.compile(r"(^|_)(email|phone|code|codes|secret|token|ip|zip|city|address\d?|name)(_|$)")
+HIDDEN = re.compile(r"(^|_)(email|phone|code|codes|secret|token|ip|zip|city|address\d?|name|birthday|attributes)(_|$)")
 _EMAIL = re.compile(r"[^\s@\"'<>]+@[^\s@\"'<>]+")
 
 

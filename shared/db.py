@@ -60,7 +60,7 @@ Check = Callable[[asyncpg.Connection], Coroutine[Any, Any, None]]
 """Looks at a new connection before it is used, and raises if it must not be."""
 
 
-async def connect(settings: Settings, name: str, check: Check | None = None) -> asyncpg.Connection:
+async def connect(settings: Settings, name: str, check: Check) -> asyncpg.Connection:
     """A connection of one's own to the service's database."""
     connection = await asyncpg.connect(
         settings.dsn(),
@@ -68,12 +68,11 @@ async def connect(settings: Settings, name: str, check: Check | None = None) -> 
         command_timeout=settings.statement_timeout_ms / 1000 + 5,
         server_settings=server_settings(settings, name),
     )
-    if check is not None:
-        try:
-            await check(connection)
-        except BaseException:
-            connection.terminate()
-            raise
+    try:
+        await check(connection)
+    except BaseException:
+        connection.terminate()
+        raise
     return connection
 
 

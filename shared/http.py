@@ -94,15 +94,21 @@ async def _on_http(_: Request, error: Exception) -> Response:
 
 async def _on_error(request: Request, error: Exception) -> Response:
     if is_transient(error):
-        log.warning("request failed for now", path=request.url.path, error=repr(error))
+        log.warning("request failed for now", path=_path(request), error=repr(error))
         return Problem(
             503,
             "Try again",
             "a part that this needs is away for the moment; send the same again, with the same Idempotency-Key if any",
             headers={"Retry-After": "1"},
         ).response()
-    log.error("request failed", path=request.url.path, error=repr(error), exc_info=error)
+    log.error("request failed", path=_path(request), error=repr(error), exc_info=error)
     return Problem(500, "Internal error", "this is a fault of Laurel; it is in the service's log").response()
+
+
+def _path(request: Request) -> str:
+    """The route's: what stands in the place of its parameters may be a token."""
+    route = request.scope.get("route")
+    return str(getattr(route, "path", "no route"))
 
 
 class _Edge:
@@ -175,7 +181,7 @@ class _First:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         for route in self._routes if scope["type"] == "http" else ():
             if scope["method"] in (route.methods or ()) and (found := route.path_regex.match(scope["path"])):
-                request = Request({**scope, "path_params": found.groupdict()}, receive)
+                request = Request({**scope, "path_params": found.groupdict(), "route": route}, receive)
                 if response := await self._answer(type(route).at_once, request):
                     await response(scope, receive, send)
                     return
@@ -196,7 +202,10 @@ def create_app(title: str, *, body_bytes_max: int, routes: APIRouter | None = No
     """An application with the handlers above, which answers the `answered` ones of these routes at once. The caller
     adds routes, these too.
     """
-    app = FastAPI(title=f"Laurel {title}", version="1", docs_url="/docs", redoc_url=None, openapi_url="/openapi.json")
+    app = FastAPI(
+        title=f"Laurel {title}", version="1", docs_url="/docs", redoc_url=None, openapi_url="/openapi.json",
+        redirect_slashes=False,  # A redirect would name the scheme and port of this side of the proxy.
+    )  # fmt: skip
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)

@@ -16,6 +16,7 @@ from .clock import Clock
 from .db import connect
 from .dead_letters import record_time
 from .decoding import decode
+from .history import History
 from .kafka import cluster_id, wait_for_topics
 from .log import log
 from .sending import unpack_headers
@@ -97,8 +98,11 @@ async def missing(
 class Learner:
     """Reads back what the database of one service does not know any more."""
 
-    def __init__(self, settings: Settings, clock: Clock, name: str, adopt: Process | None) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock, name: str, adopt: Process | None, history: History
+    ) -> None:  # fmt: skip
         self._settings, self._clock, self._name, self._adopt = settings, clock, name, adopt
+        self._history = history
         self.done = not topics_of(name)
         """Whether all was learnt; before that nothing may be decided."""
 
@@ -126,7 +130,7 @@ class Learner:
             await until_done(stopping, "learning", learn)
 
     async def _connect(self) -> asyncpg.Connection:
-        return await connect(self._settings, f"{self._name}-learner")
+        return await connect(self._settings, f"{self._name}-learner", self._history.check)
 
     async def _learn(self) -> bool:
         connection = await self._connect()

@@ -109,16 +109,16 @@ def _why_stopped(row: Stored, cluster_id: str, begin: int, end: int, before: int
 
 
 async def accept(
-    connection: asyncpg.Connection, item: TopicPartition, *, position: int, cluster_id: str, actor: str
-) -> Stored:
-    """Go on at `position` of this cluster, by an operator's word; written to the audit log. Returns the row before.
+    connection: asyncpg.Connection, item: TopicPartition, *, before: int, position: int, cluster_id: str, actor: str
+) -> None:
+    """Go on at `position` of this cluster, by an operator's word; written to the audit log.
 
-    Raises LookupError for a partition without a row.
+    Raises LookupError for a partition that is not stopped at `before` any more: somebody else let it go on.
     """
     async with connection.transaction():
-        before = (await lock(connection, [item])).get(item)
-        if before is None:
-            raise LookupError(f"{item.topic}-{item.partition} has no stored offset")
+        row = (await lock(connection, [item])).get(item)
+        if row is None or row.stopped_why is None or row.position != before:
+            raise LookupError(f"{item.topic}-{item.partition} is not stopped at {before} any more")
         await connection.execute(
             """UPDATE consumer_offsets SET position = $3, cluster_id = $4, stopped_why = NULL, updated_at = now()
                WHERE topic = $1 AND partition = $2""",
@@ -127,9 +127,8 @@ async def accept(
         await connection.execute(
             "INSERT INTO audit_log (actor, action, subject, detail) VALUES ($1, 'offsets.accept', $2, $3)",
             actor, f"{item.topic}-{item.partition}",
-            f"{before.position} -> {position}: {before.stopped_why or 'not stopped'}",
+            f"{before} -> {position}: {row.stopped_why}",
         )  # fmt: skip
-    return before
 
 
 async def show(connection: asyncpg.Connection) -> list[asyncpg.Record]:

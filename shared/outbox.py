@@ -11,6 +11,7 @@ from aiokafka.structs import RecordMetadata
 
 from . import published
 from .db import connect, is_transient, pause_seconds
+from .history import History
 from .log import log
 from .sending import batches_of, cut_off, failure, pack_headers
 from .settings import Settings
@@ -52,11 +53,12 @@ class Relay:
         name: str,
         cluster_id: Callable[[], Awaitable[str]],
         check: Callable[[], Awaitable[None]],
+        history: History,
     ) -> None:
         """`check` is called by a new leader before it sends. Raises `published.Restored`, which ends the process."""
         self._settings = settings
         self._name = name
-        self._ask_cluster_id, self.check = cluster_id, check
+        self._ask_cluster_id, self.check, self._history = cluster_id, check, history
         self._cluster_id = ""
         self._producer: AIOKafkaProducer | None = None
         self._lost = asyncio.Event()
@@ -100,7 +102,7 @@ class Relay:
                 watch.cancel()
 
     async def _lead(self, stopping: asyncio.Event) -> None:
-        connection = await connect(self._settings, f"{self._name}-relay")
+        connection = await connect(self._settings, f"{self._name}-relay", self._history.check)
         self._lost = asyncio.Event()
         connection.add_termination_listener(lambda _: self._lost.set())
         try:

@@ -46,8 +46,10 @@ class Process:
         self.context, self.service = context, service
         self.migrations: Sequence[Path] = (MIGRATIONS, migrations)
         settings = context.settings
-        self.learner = Learner(settings, context.clock, service.name, service.adopt)
-        self.relay = Relay(settings, service.name, lambda: cluster_id(settings), self.learner.check)
+        self.learner = Learner(settings, context.clock, service.name, service.adopt, context.history)
+        self.relay = Relay(
+            settings, service.name, lambda: cluster_id(settings), self.learner.check, context.history
+        )  # fmt: skip
         context.committed = self.relay.wake.set
         context.history.changed = self._fail
         self.reader = (

@@ -109,8 +109,9 @@ class Sweeper:
     async def _sweep_partition(self, one: Round, ends: dict[TopicPartition, int]) -> int:
         shell, partition = self._shell, one.partition
         async with shell.lock:
-            ours = {item: at for item, at in shell.expected.items() if item.partition == partition and item in ends}
-            if not ours or any(item.partition == partition for item in shell.stopped):
+            ours = {item: at for item, at in shell.expected.items() if item.partition == partition}
+            # One that came or goes on since the ends were asked for waits for the next round.
+            if not ours or not ours.keys() <= ends.keys() or any(item.partition == partition for item in shell.stopped):
                 return 0
             async with shell.connection() as connection, connection.transaction():
                 stored = await offsets.lock(connection, ours)

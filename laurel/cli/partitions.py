@@ -93,11 +93,16 @@ def accept(
 
     async def work(connection: asyncpg.Connection) -> None:
         for (topic, number), position in positions.items():
-            item = partition_of(topic, number)
-            before = await offsets.accept(connection, item, position=position, cluster_id=cluster_id, actor=say.actor())
-            say.out.print(f"{topic}-{number}: {before.position} → {position}.")
+            item, before = partition_of(topic, number), stored[topic, number]["position"]
+            await offsets.accept(
+                connection, item, before=before, position=position, cluster_id=cluster_id, actor=say.actor()
+            )
+            say.out.print(f"{topic}-{number}: {before} → {position}.")
 
-    say.run(say.with_database(entry, work))
+    try:
+        say.run(say.with_database(entry, work))
+    except LookupError as error:
+        raise Failure(f"{error}: somebody else let it go on. Look again with laurel offsets show {service}.") from error
     say.out.print("The service goes on within a few seconds.")
 
 

@@ -59,6 +59,7 @@ def _take_order(world: World, fact: Fact) -> None:
     assert isinstance(report, OrderReport)
     order = world.orders[fact.program_id, report.source, report.order_id]
     fields = {name: getattr(report, name) for name in OrderFacts.model_fields}
+    fields["attributes"] = _asked_for(world.programs, fact.program_id, report.attributes)
     snapshot = Snapshot(**fields, version=report.version, fingerprints=order_fingerprints(world.salt, report))
     order.become(join(order.state, of_snapshot(snapshot)), fact)
     member_id = _see(world, fact, report.placed_at, report.updated_at, moments_of(report), order.member_id)
@@ -66,6 +67,15 @@ def _take_order(world: World, fact: Fact) -> None:
         order.member_id = member_id
     elif order.member_id != member_id and order.changed_by is fact:
         log.info("an order stays with who it was published with", member_id=str(order.member_id), named=str(member_id))
+
+
+def _asked_for(programs: ProgramBook, program_id: str, attributes: dict[str, str]) -> dict[str, str]:
+    """What a cart says beside goods and money may be about anybody: only what a version of the program asks for goes
+    on. All of it, while none is known yet.
+    """
+    versions = [event.document for event in programs.versions(program_id)]
+    wanted = {document.referral.attribute for document in versions if document.referral is not None}
+    return {name: text for name, text in attributes.items() if name in wanted or not versions}
 
 
 def _take_refund(world: World, fact: Fact) -> None:

@@ -139,6 +139,14 @@ def test_bad_cells_are_named_by_line_and_column(tmp_path: Path) -> None:
     assert all(row["problem"] for row in rows)
 
 
+def test_odd_digits_are_a_bad_cell(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text(f"customer_id,points\na,²\nb,{'9' * 5000}\nc, 7 \n")
+    people, bad = gather(read(path))
+    assert [(fault.line.number, fault.column) for fault in bad] == [(2, "points"), (3, "points")]
+    assert [person.rows[0].points for person in people] == [7]
+
+
 def test_a_file_that_is_none_is_told(tmp_path: Path) -> None:
     path = tmp_path / "m.jsonl"
     path.write_text("{nothing")

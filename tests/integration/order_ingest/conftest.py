@@ -41,6 +41,7 @@ def program(
             "point": {"name": {"en": "Star"}, "value_minor": "1"},
             "enrolment": {"on": on},
             "earning": {"rules": [{"type": "spend", "id": "spend", "points_per_unit": "1"}]},
+            "referral": {"minimum_minor": 1000, "advocate_points": 1, "friend_points": 1, "attribute": "brought_by"},
             "tiers": {"levels": [{"id": "base", "name": {"en": "Base"}, "threshold": 0}]},
             "messages": {"sender_name": "Aurora"},
         }

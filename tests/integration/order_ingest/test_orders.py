@@ -181,6 +181,15 @@ async def test_a_name_that_comes_later_belongs_to_the_nameless_order(edge: Edge)
     assert len(await edge.fetch("SELECT FROM members")) == 1
 
 
+async def test_of_what_a_cart_says_only_what_the_program_asks_for_goes_on(edge: Edge) -> None:
+    said = [{"name": "gift message", "value": "for Mrs Smith"}, {"name": "brought_by", "value": "7KQ2M9XA"}]
+    await edge.send(body(order(note_attributes=said)))
+    [event] = await edge.published(OrderChangedV1)
+    assert event.attributes == {"brought_by": "7KQ2M9XA"}
+    [row] = await edge.fetch("SELECT state FROM orders")
+    assert b"Smith" not in row["state"]
+
+
 async def test_a_nameless_order_that_is_later_a_known_customers_enrols_nobody(edge: Edge) -> None:
     """It stays with the nameless shopper, so that it would make somebody a member by an order that is not theirs."""
     await edge.send(body(ACCOUNT | {"state": "disabled"}))

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import httpx
 import pytest
 
@@ -340,6 +341,20 @@ async def test_codes_from_a_pool(database: str) -> None:
         assert again.status_code == answers[0].status_code
         issued = [event for _, event in await ledger.outbox() if isinstance(event, RewardIssuedV1)]
         assert {event.code_origin for event in issued} == {"pool"}
+
+
+async def test_two_imports_at_once_do_not_both_bring_a_code(database: str) -> None:
+    async with service(database, program(pending_days=0, codes="pool")) as ledger:
+        one, other = await asyncpg.connect(database), await asyncpg.connect(database)
+        async with one.transaction():
+            assert await store.import_codes(one, "aurora", "ten-off", ["AAA-1"]) == 1
+            second = asyncio.create_task(store.import_codes(other, "aurora", "ten-off", ["aaa-1", "BBB"]))
+            await asyncio.sleep(0.3)
+        assert await second == 1
+        async with ledger.context.pool.acquire() as connection:
+            assert await store.pool_left(plain(connection), "aurora", "ten-off") == 2
+        await one.close()
+        await other.close()
 
 
 async def test_codes_that_differ_only_in_case_are_one(database: str) -> None:

@@ -7,6 +7,7 @@ import httpx
 import pytest
 from fastapi import APIRouter, FastAPI, Request, Response
 from pydantic import BaseModel
+from structlog.testing import capture_logs
 
 from shared.http import Problem, answered, create_app
 from shared.telemetry import current_traceparent
@@ -53,6 +54,10 @@ def _app() -> FastAPI:
 
     @app.get("/away")
     async def away() -> None:
+        raise ConnectionResetError("the database went away")
+
+    @app.get("/opt-out/{token}")
+    async def opt_out(token: str) -> None:
         raise ConnectionResetError("the database went away")
 
     @app.get("/full")
@@ -123,6 +128,20 @@ async def test_what_passes_by_itself_is_no_fault_of_the_server(path: str) -> Non
         answer = await client.get(path)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert "nothing was changed" not in answer.text, "a commit whose answer was lost may have been one"
+
+
+@pytest.mark.parametrize("path", ["/opt-out/a-bearer-of-this", "/v1/asked/away"])
+async def test_what_failed_is_written_down_without_what_its_address_carries(
+    client: httpx.AsyncClient, path: str
+) -> None:
+    with capture_logs() as said:
+        assert (await client.get(path)).status_code == 503
+    assert [item["path"] for item in said] == [path.rpartition("/")[0] + ("/{name}" if "v1" in path else "/{token}")]
+
+
+async def test_an_address_is_known_or_not_and_leads_nowhere_else(client: httpx.AsyncClient) -> None:
+    """Behind a proxy a redirect would be to plain HTTP, with the token and the body."""
+    assert (await client.post("/echo/", json={"name": "a"})).status_code == 404
 
 
 async def test_a_trace_goes_on_and_a_broken_one_is_replaced(client: httpx.AsyncClient) -> None:

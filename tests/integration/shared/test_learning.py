@@ -15,6 +15,7 @@ from shared import learning, published
 from shared.admin import cluster
 from shared.clock import SystemClock
 from shared.db import MIGRATIONS, migrate
+from shared.history import History
 from shared.learning import Learner
 from shared.published import Restored
 from shared.settings import Settings
@@ -64,7 +65,7 @@ async def test_what_neither_database_nor_kafka_has_stops_the_service(
             if known:
                 await published.sent(connection, [], {(ITEM.topic, 0): known}, cluster_id)
             settings = Settings.model_validate({"kafka": kafka.bootstrap, "database_url": dsn})
-            learner, stopping = Learner(settings, SystemClock(), NOTIFICATION, adopt), asyncio.Event()
+            learner, stopping = Learner(settings, SystemClock(), NOTIFICATION, adopt, History()), asyncio.Event()
             task = asyncio.create_task(learner.run(stopping))
             await asyncio.sleep(3)
             assert (learner.done, adopted) == (False, [])

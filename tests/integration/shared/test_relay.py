@@ -13,6 +13,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 
 from laurel.embedded import EmbeddedKafka, EmbeddedPostgres
+from shared.history import History
 from shared.kafka import cluster_id
 from shared.outbox import Relay, Row, insert
 from shared.settings import Settings
@@ -32,7 +33,7 @@ async def _nothing() -> None:
 async def relaying(toy: Toy) -> AsyncIterator[asyncio.Task[None]]:
     """A relay alone."""
     settings = Settings.model_validate({"database_url": toy.dsn, "kafka": toy.kafka, "http_port": 1})
-    relay = Relay(settings, toy.name, lambda: cluster_id(settings), _nothing)
+    relay = Relay(settings, toy.name, lambda: cluster_id(settings), _nothing, History())
     stopping = asyncio.Event()
     task = asyncio.create_task(relay.run(stopping))
     try:

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from uuid import UUID
 
 import asyncpg
 import pytest
 from aiokafka import TopicPartition
 
+from shared import offsets
 from shared.bus import Shell
 from shared.process import Process
 from shared.sweeper import Round
@@ -283,6 +285,26 @@ async def test_the_figures_tell_of_open_dead_letters(toy: Toy) -> None:
         await until(lambda: _letters(toy, 1))
         await process.health.measure()
     assert REGISTRY.get_sample_value("laurel_dead_letters_open", {"error_class": "WrongKey"}) == 1
+
+
+async def test_nobody_accepts_what_goes_on_again(toy: Toy) -> None:
+    await toy.send(record(1, partition=0))
+    async with toy.running():
+        await until(lambda: _all_of(toy, 1))
+    connection = await asyncpg.connect(toy.dsn)
+    accept = partial(
+        offsets.accept, connection, TopicPartition(toy.topic.name, 0), position=9, cluster_id="c", actor="operator"
+    )
+    with pytest.raises(LookupError, match="not stopped at 1 any more"):
+        await accept(before=1)
+    await connection.execute("UPDATE consumer_offsets SET stopped_why = 'why' WHERE partition = 0")
+    with pytest.raises(LookupError, match="not stopped at 0 any more"):
+        await accept(before=0)
+    await accept(before=1)
+    [row] = await toy.fetch("SELECT position, cluster_id, stopped_why FROM consumer_offsets WHERE partition = 0")
+    assert tuple(row) == (9, "c", None)
+    assert await connection.fetchval("SELECT detail FROM audit_log") == "1 -> 9: why"
+    await connection.close()
 
 
 async def test_a_member_who_cannot_be_swept_keeps_no_other_waiting(toy: Toy) -> None:

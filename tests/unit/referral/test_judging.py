@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.members import MemberChangedV1
-from contracts.orders import OrderChangedV1
+from contracts.orders import Dispute, OrderChangedV1
 from contracts.program import ProgramBook
 from contracts.referrals import (
     ReferralCodeAssignedV1,
@@ -190,6 +190,26 @@ def test_news_of_a_profile_judge_what_waited_for_a_version() -> None:
     tell(world, profile(ADVOCATE), order(FRIEND, "1", code=CODE))
     programs.add(published(program()))
     assert tell(world, profile(ADVOCATE, version=2), profile(FRIEND, status="shopper")) == both("confirmed", "1")
+
+
+def test_what_waits_for_a_version_is_judged_as_if_it_had_come_after_it() -> None:
+    contested = order(FRIEND, "1", attribute=CODE).model_copy(
+        update={
+            "attributes": {"gift": CODES[OTHER], "referral_code": CODE},
+            "disputes": (Dispute(dispute_id="1", opened_at=T0),),
+        }
+    )
+    document = program()
+    document = document.model_copy(update={"earning": document.earning.model_copy(update={"disputes": "when_lost"})})
+    late, programs = ProgramBook(), ProgramBook()
+    late.add(published(document))
+    told = tell(new_world(late), profile(ADVOCATE), profile(OTHER), contested)
+    assert told == both("confirmed", "1")
+
+    world = new_world(programs)
+    assert tell(world, profile(ADVOCATE), profile(OTHER), contested) == []
+    programs.add(published(document))
+    assert tell(world, profile(ADVOCATE, version=2), profile(OTHER, version=2)) == told
 
 
 def test_who_bought_before_was_not_brought() -> None:

@@ -245,15 +245,16 @@ async def import_codes(connection: asyncpg.Connection, program_id: str, reward_i
             raise ValueError(
                 f"code {place} is empty, longer than {CODE_CHARACTERS_MAX} characters, or has blanks around it"
             )
-    # One import after the other: two at once would not see that their codes differ only in case.
-    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"codes/{program_id}")
-    added: int = await connection.fetchval(
-        "WITH added AS (INSERT INTO coupon_codes (program_id, reward_id, code)"
-        " SELECT DISTINCT ON (upper(n.code)) $1, $2, n.code FROM unnest($3::text[]) AS n (code)"
-        " WHERE NOT EXISTS (SELECT FROM coupon_codes k WHERE k.program_id = $1 AND upper(k.code) = upper(n.code))"
-        " AND NOT EXISTS (SELECT FROM coupons k WHERE k.program_id = $1 AND upper(k.code) = upper(n.code))"
-        " ORDER BY upper(n.code), n.code ON CONFLICT DO NOTHING RETURNING 1)"
-        " SELECT count(*) FROM added",
-        program_id, reward_id, list(codes),
-    )  # fmt: skip
+    async with connection.transaction():
+        # One import after the other: two at once would not see that their codes differ only in case.
+        await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"codes/{program_id}")
+        added: int = await connection.fetchval(
+            "WITH added AS (INSERT INTO coupon_codes (program_id, reward_id, code)"
+            " SELECT DISTINCT ON (upper(n.code)) $1, $2, n.code FROM unnest($3::text[]) AS n (code)"
+            " WHERE NOT EXISTS (SELECT FROM coupon_codes k WHERE k.program_id = $1 AND upper(k.code) = upper(n.code))"
+            " AND NOT EXISTS (SELECT FROM coupons k WHERE k.program_id = $1 AND upper(k.code) = upper(n.code))"
+            " ORDER BY upper(n.code), n.code ON CONFLICT DO NOTHING RETURNING 1)"
+            " SELECT count(*) FROM added",
+            program_id, reward_id, list(codes),
+        )  # fmt: skip
     return added

@@ -44,6 +44,8 @@ class Order:
     card: str | None
     program_version: int = 0
     """The version of the program that judges it, whatever is published later; 0: none covered its time so far."""
+    waiting: str | None = None
+    """The event as JSON until a version does: which attribute is a code, and what a dispute takes, it says."""
 
     @property
     def key(self) -> OrderKey:
@@ -57,14 +59,21 @@ class Order:
     def pinned(self, programs: ProgramBook, program_id: str) -> "Order":
         """Under the version in force at its time, unless it has one."""
         program = None if self.program_version else programs.in_force(program_id, self.placed_at)
-        return self if program is None else replace(self, program_version=program.version)
+        if program is None:
+            return self
+        if self.waiting is None:
+            return replace(self, program_version=program.version)
+        return read_order(OrderChangedV1.model_validate_json(self.waiting), program)
 
 
 def read_order(event: OrderChangedV1, program: Program | None) -> Order:
-    """The order as far as referrals need it, under the version that judges it, if there is one."""
-    attribute = program.referral.attribute if program and program.referral else None
+    """The order as far as referrals need it, under the version that judges it. Until there is one, every attribute may
+    be the code.
+    """
     disputes = program.earning.disputes if program else "when_opened"
-    texts = [*event.discount_codes, event.attributes.get(attribute, "") if attribute else ""]
+    told = event.attributes
+    if program is not None:
+        told = {name: text for name, text in told.items() if program.referral and name == program.referral.attribute}
     return Order(
         source=event.source,
         order_id=event.order_id,
@@ -75,11 +84,12 @@ def read_order(event: OrderChangedV1, program: Program | None) -> Order:
         test=event.test,
         currency=event.currency,
         net_minor=net_minor(event, disputes),
-        codes=candidates(texts),
+        codes=candidates([*event.discount_codes, *told.values()]),
         email=event.fingerprints.email,
         address=event.fingerprints.address,
         card=event.fingerprints.payment,
         program_version=program.version if program else 0,
+        waiting=None if program else event.model_dump_json(),
     )
 
 

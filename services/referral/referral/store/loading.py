@@ -21,7 +21,7 @@ from ..domain.world import World
 _MEMBER = "member_id, program_id, version, status, email, code, code_assigned_at, program_version, adopted_at"
 _ORDER = (
     "source, order_id, revision, placed_at, payment, cancelled, test, currency, net_minor, codes, email, address, card,"
-    " program_version"
+    " program_version, waiting"
 )
 _REFERRAL = (
     "friend_id, source, order_id, advocate_id, referral_id, state, reason, told, told_reason, version,"

@@ -47,19 +47,19 @@ async def _save_members(tx: Transaction, changed: list[Member]) -> None:
 async def _save_orders(tx: Transaction, orders: list[tuple[Member, Order]]) -> None:
     await tx.connection.execute(
         """INSERT INTO orders (member_id, program_id, source, order_id, revision, placed_at, payment, cancelled, test,
-               currency, net_minor, codes, email, address, card, program_version)
+               currency, net_minor, codes, email, address, card, program_version, waiting)
            SELECT member_id, program_id, source, order_id, revision, placed_at, payment, cancelled, test,
-               currency, net_minor, string_to_array(codes, ' '), email, address, card, program_version
+               currency, net_minor, string_to_array(codes, ' '), email, address, card, program_version, waiting
            FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::timestamptz[], $7::text[],
                $8::bool[], $9::bool[], $10::text[], $11::bigint[], $12::text[], $13::text[], $14::text[], $15::text[],
-               $16::int[])
+               $16::int[], $17::text[])
                n (member_id, program_id, source, order_id, revision, placed_at, payment, cancelled, test,
-                  currency, net_minor, codes, email, address, card, program_version)
+                  currency, net_minor, codes, email, address, card, program_version, waiting)
            ON CONFLICT (member_id, source, order_id) DO UPDATE SET revision = excluded.revision,
                placed_at = excluded.placed_at, payment = excluded.payment, cancelled = excluded.cancelled,
                test = excluded.test, currency = excluded.currency, net_minor = excluded.net_minor,
                codes = excluded.codes, email = excluded.email, address = excluded.address, card = excluded.card,
-               program_version = excluded.program_version""",
+               program_version = excluded.program_version, waiting = excluded.waiting""",
         [member.member_id for member, _ in orders],
         [member.program_id for member, _ in orders],
         [order.source for _, order in orders],
@@ -76,6 +76,7 @@ async def _save_orders(tx: Transaction, orders: list[tuple[Member, Order]]) -> N
         [order.address for _, order in orders],
         [order.card for _, order in orders],
         [order.program_version for _, order in orders],
+        [order.waiting for _, order in orders],
     )
 
 
