@@ -6,11 +6,25 @@ from contracts.orders import OrderChangedV1
 from contracts.program import Program
 from points_accrual.domain.world import UseKey
 from points_accrual.store.coupons import gifts
-from tests.unit.points_accrual.samples import ANN, DAY, T0, Ledger, back, enrolled, order, program
+from tests.unit.points_accrual.samples import (
+    ANN,
+    BOB,
+    DAY,
+    T0,
+    Ledger,
+    back,
+    enrolled,
+    line,
+    merge,
+    order,
+    program,
+)
 from tests.unit.points_accrual.test_replaying import same
 
 COUPON = {"type": "money_off", "id": "ten-off", "name": {"en": "10"}, "cost": 100, "value_minor": 1000}
 POOLED = COUPON | {"codes": "pool"}
+TREE = {"type": "donation", "id": "tree", "name": {"en": "Tree"}, "cost": 9, "cause": "trees", "value_minor": 100}
+CAUSES = [{"id": "trees", "name": {"en": "Trees"}}]
 
 
 def challenge(every: int, **gives: Any) -> list[dict[str, Any]]:
@@ -86,3 +100,51 @@ def test_a_gift_takes_from_the_stock_that_a_later_version_set() -> None:
     ledger.send(enrolled(), bought(1, 1, at=20), bought(2, 2, at=20))
     assert [coupon.member_id for coupon in ledger.world.coupons.values()] == [ANN]
     assert ledger.world.uses[stock] == 1
+
+
+def pieces(number: int, day: int, count: int = 5, **values: Any) -> OrderChangedV1:
+    told = T0 + day * DAY
+    item = line("1", 10000, quantity=count)
+    return order(item, order_id=str(number), placed_at=told, **({"recorded_at": told, "updated_at": told} | values))
+
+
+def each_again(reward: dict[str, Any]) -> Ledger:
+    """Two who turn out to be one reached it once each; that is cancelled, and one order reaches it twice."""
+    given = [{"id": "c", "counts": "pieces", "every": 5, "reward": reward["id"]}]
+    ledger = Ledger(program(rest={"rewards": [reward], "challenges": given, "causes": CAUSES}))
+    ledger.send(enrolled(), enrolled(member_id=BOB), pieces(1, 1), pieces(2, 2, member_id=BOB))
+    ledger.send(merge(BOB, ANN, T0 + 3 * DAY))
+    gone = {"revision": 2, "cancelled_at": T0 + 4 * DAY, "updated_at": T0 + 4 * DAY, "recorded_at": T0 + 4 * DAY}
+    ledger.send(pieces(1, 1, **gone), pieces(2, 2, member_id=BOB, **gone))
+    assert {coupon.state for coupon in ledger.world.coupons.values()} == {"returned"}
+    return ledger.send(pieces(3, 5, 10))
+
+
+def test_each_coupon_of_two_who_are_one_has_a_code_of_its_own() -> None:
+    ledger = each_again(COUPON)
+    coupons = ledger.world.coupons.values()
+    assert [coupon.state for coupon in coupons].count("issued") == 2
+    assert len({coupon.code for coupon in coupons}) == len(coupons) == 4
+    same(ledger)
+
+
+def test_two_who_are_one_get_no_more_than_there_is() -> None:
+    ledger = each_again(TREE | {"stock": 1})
+    assert [coupon.state for coupon in ledger.world.coupons.values()].count("issued") == 1
+    assert ledger.world.uses[UseKey("aurora", None, "stock:tree", "")] == 1
+    same(ledger)
+
+
+def test_a_gift_of_who_was_merged_that_was_pinned_as_the_own_is_made_again() -> None:
+    """So it was named before both could be given by one decision."""
+    codes: list[str] = []
+    ledger = waiting(codes, program(rest={"rewards": [POOLED], "challenges": challenge(1, reward="ten-off")}))
+    ledger.send(enrolled(member_id=BOB), bought(1, 1, member_id=BOB), merge(BOB, ANN, T0 + 2 * DAY))
+    codes.append("A")
+    ledger.sweep(T0 + 3 * DAY)
+    pinned = ledger.account().decisions[-1].pinned
+    whose = f"gift:{BOB}:c:1:1"
+    assert pinned == {whose: True, f"code:{whose}": "A"}
+    del pinned[whose]
+    pinned["code:c:1:1"] = pinned.pop(f"code:{whose}")
+    same(ledger)

@@ -89,8 +89,7 @@ def give(
     book = world.book(account.program_id, claim.program_version)
     reward = book.program.reward(claim.detail["reward"])
     assert reward is not None
-    challenge, number, generation = (claim.detail[name] for name in ("challenge", "number", "generation"))
-    what = f"{challenge}:{number}:{generation}"
+    what = _pinned_as(account, decision, claim)
     try:
         counts = _check_stock(world, account, decision, reward.id, what)
         code = draw_code(world, account, decision, reward, what, drawn)
@@ -98,16 +97,31 @@ def give(
         claim.detail["waiting"] = True
         return []
     claim.detail.pop("waiting", None)
-    coupon_id = derived_id(decision.effective_at, "gift", claim.key, generation)
+    coupon_id = derived_id(decision.effective_at, "gift", claim.key, claim.detail["generation"])
     value = reward.value_minor if isinstance(reward, AnyAmount) else None
     coupon = Coupon(
         coupon_id, account.program_id, account.member_id, reward.id, reward.type, book.program.version, 0,
-        decision.effective_at, value_minor=value, code=code, challenge=(challenge, number),
+        decision.effective_at, value_minor=value, code=code,
+        challenge=(claim.detail["challenge"], claim.detail["number"]),
         windows={stock_key(account.program_id, reward.id).name: ""} if counts else {},
     )  # fmt: skip
     count_limits(world, account, coupon, 1)
     claim.detail["coupon_id"] = str(coupon_id)
     return [issue(world, account, decision, book, reward, coupon)]
+
+
+def _pinned_as(account: Account, decision: Decision, claim: Claim) -> str:
+    """What the values that are pinned for a gift are called. Of members who were merged into the account it is said
+    whose it is: one decision may give each of them their first.
+
+    That it was said is pinned: in decisions made before, theirs are named like the account's own.
+    """
+    challenge, number, generation = (claim.detail[name] for name in ("challenge", "number", "generation"))
+    whose = f"gift:{claim.key.id}:{generation}"
+    if claim.member_id == account.member_id or (decision.recorded is not None and whose not in decision.recorded):
+        return f"{challenge}:{number}:{generation}"
+    decision.pin(whose, lambda: True)
+    return whose
 
 
 def in_stock(world: World, program_id: str, reward_id: str) -> bool | None:
