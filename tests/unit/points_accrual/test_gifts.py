@@ -2,8 +2,12 @@
 
 from typing import Any
 
+import pytest
+
 from contracts.orders import OrderChangedV1
 from contracts.program import Program
+from points_accrual.domain import giving
+from points_accrual.domain.giving import waits
 from points_accrual.domain.world import UseKey
 from points_accrual.store.coupons import gifts
 from tests.unit.points_accrual.samples import (
@@ -18,11 +22,13 @@ from tests.unit.points_accrual.samples import (
     merge,
     order,
     program,
+    published,
 )
 from tests.unit.points_accrual.test_replaying import same
 
 COUPON = {"type": "money_off", "id": "ten-off", "name": {"en": "10"}, "cost": 100, "value_minor": 1000}
 POOLED = COUPON | {"codes": "pool"}
+TICKET = {"type": "draw_entry", "id": "ticket", "name": {"en": "Ticket"}, "cost": 100, "draw": "bike"}
 TREE = {"type": "donation", "id": "tree", "name": {"en": "Tree"}, "cost": 9, "cause": "trees", "value_minor": 100}
 CAUSES = [{"id": "trees", "name": {"en": "Trees"}}]
 
@@ -147,4 +153,38 @@ def test_a_gift_of_who_was_merged_that_was_pinned_as_the_own_is_made_again() -> 
     assert pinned == {whose: True, f"code:{whose}": "A"}
     del pinned[whose]
     pinned["code:c:1:1"] = pinned.pop(f"code:{whose}")
+    same(ledger)
+
+
+def with_draw(challenges: list[dict[str, Any]], version: int = 1, day: int = 0, **ticket: Any) -> Program:
+    """A program with a draw that closes on the fifth day."""
+    draws = [{"id": "bike", "name": {"en": "Bike"}, "closes_at": T0 + 5 * DAY, "winners": 1, "commitment": "0" * 64}]
+    rest = {"rewards": [TICKET | ticket], "challenges": challenges, "draws": draws}
+    return program(version=version, effective_from=T0 + (day - 9) * DAY, rest=rest)
+
+
+def test_a_draw_that_has_closed_gives_no_tickets() -> None:
+    ledger = Ledger(with_draw(challenge(1, reward="ticket"))).send(enrolled())
+    ledger.send(bought(1, 1), bought(2, 2, at=5)).sweep(T0 + 9 * DAY)
+    assert [coupon.issued_at for coupon in ledger.world.coupons.values()] == [T0 + DAY]
+    assert ledger.account().decisions[-1].kind == "order", "nothing waits for it to open again"
+    same(ledger)
+
+
+def test_a_ticket_that_waited_until_its_draw_closed_waits_no_more() -> None:
+    ledger = Ledger(with_draw(challenge(1, reward="ticket"), stock=1)).send(enrolled(), bought(1, 1), bought(2, 2))
+    assert any(waits(claim) for claim in ledger.claims())
+    ledger.send(published(with_draw([], version=2, day=15))).sweep(T0 + 7 * DAY)
+    assert len(ledger.world.coupons) == 1
+    assert not any(waits(claim) for claim in ledger.claims())
+    same(ledger)
+
+
+def test_a_ticket_that_was_given_before_anybody_asked_whether_it_is_late_is_made_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as before:
+        before.setattr(giving, "closed", lambda *_: None)
+        ledger = Ledger(with_draw(challenge(1, reward="ticket"))).send(enrolled(), bought(1, 1, at=6))
+    assert len(ledger.world.coupons) == 1
     same(ledger)

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from contracts.program import Draw, DrawEntry, ProgramPublishedV1
@@ -44,6 +45,12 @@ def announced(versions: Iterable[ProgramPublishedV1], draw_id: str) -> tuple[Pro
             if item.id == draw_id and event.published_at < closes_at:
                 found = event, item
     return found
+
+
+def closed(versions: Iterable[ProgramPublishedV1], draw_id: str, at: datetime) -> datetime | None:
+    """When a draw closed, if it had by then: a ticket that is issued after that would be no entry."""
+    found = announced(versions, draw_id)
+    return found[1].closes_at if found is not None and found[1].closes_at <= at else None
 
 
 def tickets(versions: Iterable[ProgramPublishedV1], draw_id: str) -> list[tuple[int, str]]:

@@ -22,6 +22,7 @@ from .account import Account, Decision, credit_active, debit_active, post
 from .catalogue import UNCODED, RefusedError, end_of_days, limit_key, stock_key, stock_of
 from .claims import Claim
 from .coupons import Coupon
+from .drawing import closed
 from .rulebook import Rulebook
 from .terms import keep_up
 from .world import Announcement, World
@@ -83,13 +84,16 @@ def give(
     world: World, account: Account, decision: Decision, claim: Claim, drawn: str | None = None
 ) -> list[Announcement]:
     """The coupon of a challenge, with the code that was `drawn`, or a new one. With an empty pool, or no stock left, it
-    waits.
+    waits; a ticket whose draw has closed is not given any more.
     """
     assert claim.program_version is not None
     book = world.book(account.program_id, claim.program_version)
     reward = book.program.reward(claim.detail["reward"])
     assert reward is not None
     what = _pinned_as(account, decision, claim)
+    if _comes_too_late(world, account, decision, reward, what):
+        claim.detail.pop("waiting", None)
+        return []
     try:
         counts = _check_stock(world, account, decision, reward.id, what)
         code = draw_code(world, account, decision, reward, what, drawn)
@@ -122,6 +126,22 @@ def _pinned_as(account: Account, decision: Decision, claim: Claim) -> str:
         return f"{challenge}:{number}:{generation}"
     decision.pin(whose, lambda: True)
     return whose
+
+
+def _comes_too_late(world: World, account: Account, decision: Decision, reward: Reward, what: str) -> bool:
+    """Whether the draw that a ticket is for has closed.
+
+    Pinned, since versions that are published later may know the draw otherwise; what was given before this was asked
+    has nothing pinned.
+    """
+    if not isinstance(reward, DrawEntry):
+        return False
+    name, versions = f"closed:{what}", world.programs.versions(account.program_id)
+    if decision.recorded is None:
+        late = closed(versions, reward.draw, decision.effective_at) is not None
+    else:
+        late = name in decision.recorded
+    return late and bool(decision.pin(name, lambda: True))
 
 
 def in_stock(world: World, program_id: str, reward_id: str) -> bool | None:

@@ -24,7 +24,7 @@ from .clawback import forgive
 from .commands import Capture, Command, Redeem, Release, Reverse
 from .concluding import finish
 from .coupons import Coupon
-from .drawing import announced
+from .drawing import closed
 from .giving import about, count_limits, draw_code, give_back, issue, restore, returned
 from .rulebook import rulebook
 from .sharing import borrow
@@ -210,9 +210,9 @@ def _check_draw(world: World, account: Account, decision: Decision, reward: Rewa
     """
     if not isinstance(reward, DrawEntry) or decision.recorded is not None:
         return
-    found = announced(world.programs.versions(account.program_id), reward.draw)
-    if found is not None and decision.effective_at >= found[1].closes_at:
-        raise RefusedError("draw_closed", f"The draw closed at {found[1].closes_at:%Y-%m-%d %H:%M} UTC.")
+    closed_at = closed(world.programs.versions(account.program_id), reward.draw, decision.effective_at)
+    if closed_at is not None:
+        raise RefusedError("draw_closed", f"The draw closed at {closed_at:%Y-%m-%d %H:%M} UTC.")
 
 
 def _keep_alive(world: World, account: Account, decision: Decision) -> None:
