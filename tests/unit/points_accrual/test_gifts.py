@@ -120,7 +120,7 @@ def each_again(reward: dict[str, Any]) -> Ledger:
     ledger = Ledger(program(rest={"rewards": [reward], "challenges": given, "causes": CAUSES}))
     ledger.send(enrolled(), enrolled(member_id=BOB), pieces(1, 1), pieces(2, 2, member_id=BOB))
     ledger.send(merge(BOB, ANN, T0 + 3 * DAY))
-    gone = {"revision": 2, "cancelled_at": T0 + 4 * DAY, "updated_at": T0 + 4 * DAY, "recorded_at": T0 + 4 * DAY}
+    gone: dict[str, Any] = {"revision": 2} | dict.fromkeys(("cancelled_at", "updated_at", "recorded_at"), T0 + 4 * DAY)
     ledger.send(pieces(1, 1, **gone), pieces(2, 2, member_id=BOB, **gone))
     assert {coupon.state for coupon in ledger.world.coupons.values()} == {"returned"}
     return ledger.send(pieces(3, 5, 10))
