@@ -6,7 +6,8 @@ from uuid import UUID
 import pytest
 
 from contracts.orders import OrderChangedV1
-from points_accrual.domain import adjusting, sharing, spending
+from contracts.program import Program
+from points_accrual.domain import adjusting, reaching, sharing, spending
 from points_accrual.domain.commands import Freeze, Join, Redeem, Release, Send
 from tests.unit.points_accrual.programs import CAT
 from tests.unit.points_accrual.samples import (
@@ -23,6 +24,7 @@ from tests.unit.points_accrual.samples import (
     program,
     spend,
 )
+from tests.unit.points_accrual.test_replaying import same
 
 HOME = UUID(int=7)
 
@@ -126,3 +128,46 @@ def test_who_is_merged_shares_what_was_done(merged_on: int) -> None:
     for fact in sorted(facts, key=lambda item: item.recorded_at):
         ledger.sweep(fact.recorded_at).send(fact)
     assert ledger.sweep(T0 + 45 * DAY).buckets() == (0, 200, 0)
+
+
+def _counting() -> Ledger:
+    """Every order brings 50 points, from the tenth day on 70, and nothing else does; `credit` spends any amount."""
+    credit = {
+        "type": "store_credit", "id": "credit", "name": {"en": "Any"}, "points_per_unit": 1, "amount_minor_max": 10**9,
+    }  # fmt: skip
+
+    def document(points: int, version: int, day: int) -> Program:
+        every = [{"id": "every", "counts": "orders", "every": 1, "points": points}]
+        return program(
+            {"type": "activity", "id": "none", "activity": "nothing", "points": 1}, pending_days=0,
+            version=version, effective_from=T0 + day * DAY, rest={"challenges": every, "rewards": [credit]},
+        )  # fmt: skip
+
+    return Ledger(document(50, 1, -9), document(70, 2, 10)).send(enrolled(), enrolled(member_id=BOB))
+
+
+def _given(ledger: Ledger) -> int:
+    """All points that ever came to anybody."""
+    decisions = [item for account in ledger.world.accounts.values() for item in account.decisions]
+    return sum(posting.points for item in decisions for posting in item.postings if posting.debit == "source")
+
+
+@pytest.mark.parametrize("first", [ANN, BOB])
+def test_what_two_who_are_one_reach_keeps_its_place(first: UUID) -> None:
+    """Else the times of one version change places with those of another, and what was spent is given twice."""
+    ledger, second = _counting(), BOB if first == ANN else ANN
+    ledger.send(_bought(1, 1, member_id=first), _bought(2, 2, member_id=second), merge(BOB, ANN, T0 + 3 * DAY))
+    ledger.send(_bought(3, 11))
+    ledger.do(spending.redeem, ANN, Redeem(reward_id="credit", amount_minor=17000), T0 + 12 * DAY)
+    ledger.send(_bought(4, 13))
+    assert (_given(ledger), ledger.buckets()) == (240, (0, 70, 0))
+    same(ledger)
+
+
+def test_places_of_before_they_were_kept_are_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then an account's own times came before those of who was merged into it."""
+    with monkeypatch.context() as before:
+        before.setattr(reaching, "_for_ever", lambda _: False)
+        ledger = _counting().send(_bought(1, 1), _bought(2, 2, member_id=BOB), merge(BOB, ANN, T0 + 3 * DAY))
+        ledger.send(_bought(3, 11), _bought(4, 13))
+    same(ledger)
