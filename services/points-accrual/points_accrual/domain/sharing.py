@@ -33,8 +33,9 @@ def borrow(world: World, account: Account, missing: int, key: str, trace: Trace)
     for place, item in enumerate(decision.pin("borrowed", from_others)):
         portions = [Portion.model_validate(portion) for portion in item["portions"]]
         key_of = ClaimKey("transfer", f"{account.member_id}:{decision.sequence}:{place}")
+        before = len(decision.postings)
         receive_into(world, account, decision, portions, key_of)
-        _tell(world, account, decision, "in", UUID(item["member_id"]), "household", trace)
+        _tell(world, account, decision, "in", UUID(item["member_id"]), "household", trace, before)
 
 
 def _hand_out_all(
@@ -171,12 +172,15 @@ def _begin(world: World, account: Account, kind: str, name: str, key: str, comma
 
 
 def _tell(
-    world: World, account: Account, decision: Decision, direction: str, other: UUID, why: str, trace: Trace
-) -> None:
+    world: World, account: Account, decision: Decision, direction: str, other: UUID, why: str, trace: Trace,
+    before: int = 0,
+) -> None:  # fmt: skip
+    """The transfers of a decision to or from another, but for those `before`, which were told."""
     version = max((posting.program_version for posting in decision.postings), default=1)
 
     def concerns(posting: Posting) -> bool:
-        return posting.debit == "transferred" if direction == "in" else posting.credit == "transferred"
+        bucket = posting.debit if direction == "in" else posting.credit
+        return bucket == "transferred" and posting.ordinal > before
 
     event, _, at = told(
         world, account, decision, PointsTransferredV1, concerns, version, direction=direction,
