@@ -229,6 +229,7 @@ class Ledger(ledger.Ledger):
             for lot in account.lots.values():
                 assert lot.remaining >= 0
                 assert lot.expired >= 0
+                assert not (lot.expires_at and lot.activates_at) or lot.activates_at <= lot.expires_at
                 by_state[lot.state] += lot.remaining
             assert by_state == {"pending": account.pending, "active": account.active, "ended": 0}
 

@@ -10,6 +10,7 @@ from heapq import heapify, heappop, heappush
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from contracts.base import EARLIEST
 from contracts.ids import derived_id
 from contracts.points import Balances, Bucket, Cause
 
@@ -252,6 +253,11 @@ def credit_active(
         expire(account, lot, at)
 
 
+def spendable(account: Account, outlasting: datetime = EARLIEST) -> list[Lot]:
+    """The lots whose points can be spent and do not run out by then."""
+    return [lot for lot in account.lots.values() if lot.state == "active" and lot.outlasts(outlasting)]
+
+
 def debit_active(
     account: Account,
     points: int,
@@ -261,11 +267,14 @@ def debit_active(
     program_version: int,
     rule_id: str | None = None,
     claim: ClaimKey | None = None,
+    outlasting: datetime = EARLIEST,
 ) -> tuple[tuple[UUID, int], ...]:
-    """Take spendable points, soonest-expiring lots first. Returns how many were used of which lots."""
+    """Take spendable points that do not run out by then, soonest-expiring lots first. Returns how many were used of
+    which lots.
+    """
     left = points
     uses: list[tuple[UUID, int]] = []
-    for lot in sorted((lot for lot in account.lots.values() if lot.state == "active"), key=Lot.consumed_before):
+    for lot in sorted(spendable(account, outlasting), key=Lot.consumed_before):
         used = min(left, lot.remaining)
         if used:
             lot.remaining -= used

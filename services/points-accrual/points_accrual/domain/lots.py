@@ -69,6 +69,10 @@ class Lot:
             return self.activates_at or self.lapses_at
         return self.warnings[0] if self.warnings else self.expires_at
 
+    def outlasts(self, moment: datetime) -> bool:
+        """Whether it has not run out by then."""
+        return self.expires_at is None or self.expires_at > moment
+
     def consumed_before(self) -> tuple[bool, datetime, datetime, UUID]:
         """Soonest-expiring first, those that never do last, then the oldest, then by id."""
         return self.expires_at is None, self.expires_at or self.opened_at, self.opened_at, self.lot_id

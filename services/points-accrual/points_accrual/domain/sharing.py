@@ -1,13 +1,15 @@
 """Points between members: gifts, and households that spend together. Points keep their expiry on the way."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from contracts.base import EARLIEST
 from contracts.ids import derived_id
 from contracts.points import Cause, PointsTransferredV1
 
-from .account import Account, Decision, Posting, begin, credit_active, debit_active
+from .account import Account, Decision, Posting, begin, credit_active, debit_active, spendable
 from .announcing import announce_time, told
 from .calendar import period
 from .catalogue import RefusedError
@@ -50,12 +52,7 @@ def _hand_out_all(
         and world.members[other.member_id].status == "member"
     ]
     at = account.decisions[-1].effective_at
-    lots = [
-        (lot, other)
-        for other in others
-        for lot in other.lots.values()
-        if lot.state == "active" and lot.remaining and not (lot.expires_at and lot.expires_at <= at)
-    ]
+    lots = [(lot, other) for other in others for lot in spendable(other, at) if lot.remaining]
     amounts: dict[UUID, int] = {}
     for lot, other in sorted(lots, key=lambda item: item[0].consumed_before()):
         part = min(missing, lot.remaining)
@@ -63,24 +60,29 @@ def _hand_out_all(
         if part:
             amounts[other.member_id] = amounts.get(other.member_id, 0) + part
     return [
-        (world.accounts[member_id], _hand_out(world, world.accounts[member_id], account.member_id, points, key, trace))
+        (world.accounts[member_id], _lend(world, world.accounts[member_id], account, points, key, trace))
         for member_id, points in sorted(amounts.items())
     ]
 
 
-def _hand_out(world: World, account: Account, to_member_id: UUID, points: int, key: str, trace: Trace) -> list[Portion]:
+def _lend(world: World, account: Account, to: Account, points: int, key: str, trace: Trace) -> list[Portion]:
     """The other side of a loan within a household: a decision of its own account."""
-    command = HandOut(to_member_id=to_member_id, points=points, why="household")
-    return hand_out(world, account, command, f"{key}:{to_member_id}", trace)
+    command = HandOut(to_member_id=to.member_id, points=points, why="household")
+    return hand_out(world, account, command, f"{key}:{to.member_id}", trace, to.clock)
 
 
-def hand_out(world: World, account: Account, command: HandOut, key: str, trace: Trace) -> list[Portion]:
-    """Points leave for another member, soonest-expiring first. What ran out meanwhile stays behind."""
+def hand_out(
+    world: World, account: Account, command: HandOut, key: str, trace: Trace, arrives_at: datetime = EARLIEST
+) -> list[Portion]:
+    """Points leave for another member, soonest-expiring first. What runs out before it arrives stays behind: the clock
+    of who takes it, `arrives_at`, may be ahead.
+    """
     decision = _begin(world, account, "hand_out", f"command:{key}", key, command)
     if command.why == "gift":
         world.use(_given_today(world, account), command.points)
-    points = min(command.points, account.active)
-    portions = _leave(account, decision, points) if points else []
+    arrives_at = _arrival(decision, arrives_at)
+    points = min(command.points, sum(lot.remaining for lot in spendable(account, arrives_at)))
+    portions = _leave(account, decision, points, arrives_at) if points else []
     for event in announce_time(world, account, decision):
         world.tell(event, trace)
     if points:
@@ -88,11 +90,18 @@ def hand_out(world: World, account: Account, command: HandOut, key: str, trace: 
     return portions
 
 
-def _leave(account: Account, decision: Decision, points: int) -> list[Portion]:
+def _arrival(decision: Decision, at: datetime) -> datetime:
+    """Pinned where it matters: the clock is another account's."""
+    recorded = decision.recorded
+    matters = at > decision.effective_at if recorded is None else "arrives_at" in recorded
+    return datetime.fromisoformat(decision.pin("arrives_at", at.isoformat)) if matters else EARLIEST
+
+
+def _leave(account: Account, decision: Decision, points: int, arrives_at: datetime) -> list[Portion]:
     # Pinned: which lots were loaded is not for ever.
     version = decision.pin("program_version", lambda: max(lot.program_version for lot in account.lots.values()))
     uses = debit_active(
-        account, points, credit="transferred", at=decision.effective_at, program_version=version
+        account, points, credit="transferred", at=decision.effective_at, program_version=version, outlasting=arrives_at
     )  # fmt: skip
     return [_portion(account.lots[lot_id], part) for lot_id, part in uses]
 
@@ -130,10 +139,11 @@ def send(world: World, account: Account, command: Send, key: str, trace: Trace) 
     if rules.per_day is not None and world.used(_given_today(world, account)) + command.points > rules.per_day:
         raise RefusedError("limit_reached", f"At most {rules.per_day} points a day can be given away.")
     out = HandOut(to_member_id=command.to_member_id, points=command.points, why="gift")
-    portions = hand_out(world, account, out, key, trace)
+    portions = hand_out(world, account, out, key, trace, world.accounts[world.owner(command.to_member_id)].clock)
     missing = command.points - sum(portion.points for portion in portions)
     if missing:
-        raise RefusedError("insufficient_points", f"{command.points} points are needed, {missing} are missing.")
+        why = " Those that run out before they would arrive cannot be given." if account.active else ""
+        raise RefusedError("insufficient_points", f"{command.points} points are needed, {missing} are missing.{why}")
     answer = {"points": command.points, "to_member_id": command.to_member_id,
               "balances": account.balances().model_dump()}  # fmt: skip
     return Receive(from_member_id=account.member_id, why="gift", portions=tuple(portions), key=key), answer
