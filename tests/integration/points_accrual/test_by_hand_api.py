@@ -22,7 +22,13 @@ pytestmark = pytest.mark.integration
 COMMITMENT = "ab" * 32
 DOCUMENT = program(
     {"type": "spend", "id": "spend", "points_per_unit": "1"},
-    {"type": "activity", "id": "review", "activity": "review", "points": 20},
+    {
+        "type": "activity",
+        "id": "review",
+        "activity": "review",
+        "points": 20,
+        "limits": [{"per": "object", "times": 1}],
+    },
     pending_days=0,
     rest={
         "rewards": [
@@ -227,11 +233,21 @@ async def test_input_that_no_table_can_hold_is_refused(ledger: Harness) -> None:
     path = f"members/{ANN}"
     lot = {"points": 10, "expires_at": "2027-01-01T00:00:00Z", "activates_at": "2027-06-01T00:00:00Z"}
     imported = {"import_id": "old", "as_of": NOW.isoformat(), "lots": [lot]}
+    counts = [{"challenge_id": "second", "things": ["a\x00"]}]
+    tried = {
+        "source": "shop",
+        "activity_id": "1",
+        "kind": "review",
+        "occurred_at": NOW.isoformat(),
+        "object_id": "a\x00",
+    }
     answers = [
         await post(ledger, f"{path}/adjustments", {"points": 5, "reason": "a\x00bc"}, key="1"),
         await post(ledger, f"{path}/redemptions", {"reward_id": "tree", "order": "shop:a\x00b"}, key="2"),
         await post(ledger, f"{path}/imports", imported),
         await post(ledger, f"{path}/imports", imported | {"lots": [{"points": 10**30}]}),
+        await post(ledger, f"{path}/imports", imported | {"lots": [], "counts": counts}),
+        await post(ledger, f"{path}/dry-runs/activity", tried, "store"),
         await ledger.client.get("/v1/liability?cost_minor=1e400", headers=ledger.token("admin")),
     ]
     for before in ("2026-01-01T00:00:00Z~a%00b", "9999-12-31T23:59:59-14:00~a", "2026-01-01T00:00:00~a", "x"):
