@@ -70,7 +70,8 @@ def _hand_out_all(
 def _hand_out(world: World, account: Account, to_member_id: UUID, points: int, key: str, trace: Trace) -> list[Portion]:
     """The other side of a loan within a household: a decision of its own account."""
     command = HandOut(to_member_id=to_member_id, points=points, why="household")
-    return hand_out(world, account, command, f"{key}:{to_member_id}", trace)
+    # With a blank, which no client's key has: the lender may use any of those for what they do themselves.
+    return hand_out(world, account, command, f"{key} {to_member_id}", trace)
 
 
 def hand_out(world: World, account: Account, command: HandOut, key: str, trace: Trace) -> list[Portion]:
