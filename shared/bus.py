@@ -68,6 +68,8 @@ class Shell(Assignment):
         """Called then; the process must start anew."""
         self.busy = False
         """A batch is under way."""
+        self._failed_at: dict[int, float] = {}
+        """When events of these partition numbers last failed by what passes, alone in their transactions."""
 
     async def handle(self, records: Sequence[ConsumerRecord]) -> None:
         """Bring a batch to its end: applied, set aside, or no longer ours. Never raises but for cancellation."""
@@ -154,9 +156,14 @@ class Shell(Assignment):
         return None
 
     async def _one_by_one(self, decoded: list[Decoded]) -> None:
-        """Each event in its own transaction; one that fails is set aside in the transaction that moves past it."""
+        """Each event in its own transaction; one that fails is set aside in the transaction that moves past it.
+
+        What fails by what passes ends the round, as the lock must not be held for long, and comes last in the next one:
+        a row that somebody holds keeps only its partition number waiting, all topics of it, since they are of the same
+        members. The next batch is read when that has passed too.
+        """
         gone: set[TopicPartition] = set()
-        for item in decoded:
+        for item in sorted(decoded, key=lambda item: self._failed_at.get(item.record.partition, 0.0)):
             partition = TopicPartition(item.record.topic, item.record.partition)
             if partition in gone:
                 continue
@@ -167,6 +174,9 @@ class Shell(Assignment):
             except Revoked:
                 gone.add(partition)
                 continue
+            except Exception:
+                self._failed_at[partition.partition] = time.monotonic()
+                raise
             if self.expected.get(partition) not in (before, item.record.offset + 1):
                 # Somebody moved it, and we sought there: what we hold does not follow on.
                 gone.add(partition)

@@ -1,11 +1,12 @@
 """HTTP as every service speaks it: problem details (RFC 9457), bounded bodies, trace context."""
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
 import asyncpg
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
@@ -155,6 +156,45 @@ class _Edge:
         return Problem(413, "Too large", f"a body has at most {self._max} bytes here").response()
 
 
+_IN_NO_TABLE = re.compile("[\x00\ud800-\udfff]")
+_MAY_BE_THAT = (b"\\u", b"\x00", b"\xed")
+"""Without any of these in its bytes no JSON holds such a character: most is not looked through."""
+
+
+async def _only_texts_for_tables(request: Request) -> None:
+    """A 422 for zero characters and halves of surrogate pairs, wherever they come in: PostgreSQL takes none, and in an
+    event they would be everybody's trouble. One guard for all routes; the `answered` ones do not come by here, since
+    what a platform signed is stored as it is.
+    """
+    wrong = "\x00" in request.scope["path"] or b"%00" in request.scope["query_string"]
+    if request.method != "GET" and not wrong:
+        try:
+            body = await request.body()  # Kept by who has read it already.
+        except ClientDisconnect as error:
+            raise Problem(400, "Cut off", "the connection ended before the body did") from error
+        if any(part in body for part in _MAY_BE_THAT):
+            with suppress(ValueError, RecursionError):  # Then it is no JSON: it has no texts, and its route refuses it.
+                wrong = _is_in(await request.json())
+    if wrong:
+        text = "no text may hold a zero character or half of a surrogate pair"
+        raise Problem(422, "Invalid request", text)
+
+
+def _is_in(value: Any) -> bool:
+    """Whether some text of a JSON value is for no table. Not by recursion: it may be as deep as the parser goes."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str) and _IN_NO_TABLE.search(item):
+            return True
+        if isinstance(item, dict):
+            waiting += item
+            waiting += item.values()
+        elif isinstance(item, list):
+            waiting += item
+    return False
+
+
 AtOnce = Callable[[Request], Awaitable[Response | None]]
 
 
@@ -205,6 +245,7 @@ def create_app(title: str, *, body_bytes_max: int, routes: APIRouter | None = No
     app = FastAPI(
         title=f"Laurel {title}", version="1", docs_url="/docs", redoc_url=None, openapi_url="/openapi.json",
         redirect_slashes=False,  # A redirect would name the scheme and port of this side of the proxy.
+        dependencies=[Depends(_only_texts_for_tables)],
     )  # fmt: skip
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_invalid)

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
+from typing import LiteralString
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -54,10 +55,10 @@ class PostgresServer:
         """`dsn` is the address of any database as a superuser."""
         self.dsn = dsn
 
-    def create(self, name: str = "test") -> str:
+    def create(self, name: str = "test", *, options: LiteralString = "") -> str:
         """Make an empty database whose name begins with `name`, and return its DSN as the superuser."""
         database = f"{name}_{uuid.uuid4().hex[:12]}"
-        self._run(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(database)))
+        self._run(sql.SQL("CREATE DATABASE {} TEMPLATE template0 " + options).format(sql.Identifier(database)))
         return urlunsplit(urlsplit(self.dsn)._replace(path=f"/{database}"))
 
     def drop(self, dsn: str) -> None:

@@ -8,21 +8,30 @@ from uuid import UUID
 import httpx
 import pytest
 
+from contracts.base import EARLIEST
+from contracts.ids import derived_id
 from contracts.program import Program
 from points_accrual import store
+from points_accrual.rebuild import check
 from shared.db import plain
 from shared.testing import Harness
 from tests.integration.points_accrual.conftest import NOW, service
 from tests.integration.points_accrual.test_chance import know
 from tests.integration.points_accrual.test_ledger_database import rows
 from tests.unit.points_accrual.programs import CAT
-from tests.unit.points_accrual.samples import ANN, BOB, DAY, activity, back, enrolled, line, order, program
+from tests.unit.points_accrual.samples import ANN, BOB, DAY, activity, back, book, enrolled, line, order, program
 
 pytestmark = pytest.mark.integration
 COMMITMENT = "ab" * 32
 DOCUMENT = program(
     {"type": "spend", "id": "spend", "points_per_unit": "1"},
-    {"type": "activity", "id": "review", "activity": "review", "points": 20},
+    {
+        "type": "activity",
+        "id": "review",
+        "activity": "review",
+        "points": 20,
+        "limits": [{"per": "object", "times": 1}],
+    },
     pending_days=0,
     rest={
         "rewards": [
@@ -160,6 +169,52 @@ async def test_a_key_has_its_effect_once_though_the_bound_changes_between_two_tr
     assert (again.status_code, again.json()["balances"]["active"]) == (201, 690)
 
 
+async def test_no_key_of_a_client_is_that_of_an_approval(ledger: Harness) -> None:
+    """Its id follows from the key of who asked: who guesses that must not keep the points away."""
+    path, asked = f"members/{ANN}", {"points": 500, "reason": "a lost parcel"}
+    guessed = f"approval-{derived_id(EARLIEST, 'approval', ANN, '1')}"
+    taken = await post(ledger, f"{path}/redemptions", {"reward_id": "tree"}, "store", guessed)
+    assert taken.status_code == 201, taken.text
+    waits = await post(ledger, f"{path}/adjustments", asked, key="1")
+    assert waits.status_code == 202, waits.text
+    done = await approve(ledger, waits)
+    assert (done.status_code, done.json()["balances"]["active"]) == (200, 560), done.text
+    async with ledger.context.pool.acquire() as connection:
+        await connection.execute("TRUNCATE approvals")  # A backup was restored that did not know it.
+    again = await post(ledger, f"{path}/adjustments", asked, key="1")
+    assert (again.status_code, again.json()) == (201, done.json())
+
+
+async def test_what_was_approved_when_its_key_could_be_a_clients_is_known(ledger: Harness) -> None:
+    path, asked = f"members/{ANN}/adjustments", {"points": 500, "reason": "why"}
+    approved = await approve(ledger, await post(ledger, path, asked, key="1"))
+    async with ledger.context.pool.acquire() as connection:
+        await connection.execute("TRUNCATE approvals")
+        await connection.execute(
+            "UPDATE commands SET idempotency_key = replace(idempotency_key, 'approval ', 'approval-')"
+        )
+    again = await post(ledger, path, asked, key="1")
+    assert (again.status_code, again.json()) == (201, approved.json())
+    other = await post(ledger, path, asked | {"points": 501}, key="1")
+    assert other.json()["title"] == "Idempotency key used"
+
+
+async def test_a_lender_has_keys_of_their_own(ledger: Harness) -> None:
+    await ledger.deliver(enrolled(NOW - 9 * DAY, member_id=BOB))
+    for member_id in (ANN, BOB):
+        headers = ledger.token("admin") | {"Idempotency-Key": "join"}
+        home = {"household_id": str(UUID(int=1))}
+        assert (
+            await ledger.client.put(f"/v1/members/{member_id}/household", json=home, headers=headers)
+        ).status_code == 200
+    tree = {"reward_id": "tree"}
+    assert (await post(ledger, f"members/{ANN}/redemptions", tree, "store", f"plant:{BOB}")).status_code == 201
+    lent = await post(ledger, f"members/{BOB}/redemptions", tree, "store", "plant")
+    assert lent.status_code == 201, lent.text
+    checked = await check(ledger.context.settings.dsn(), book(DOCUMENT))
+    assert checked.differences == []
+
+
 async def test_points_that_have_run_out_are_not_added(ledger: Harness) -> None:
     """Neither at once nor when they run out while they wait for a second person."""
     path, soon = f"members/{ANN}/adjustments", {"reason": "why", "expires_at": (NOW + DAY).isoformat()}
@@ -227,11 +282,21 @@ async def test_input_that_no_table_can_hold_is_refused(ledger: Harness) -> None:
     path = f"members/{ANN}"
     lot = {"points": 10, "expires_at": "2027-01-01T00:00:00Z", "activates_at": "2027-06-01T00:00:00Z"}
     imported = {"import_id": "old", "as_of": NOW.isoformat(), "lots": [lot]}
+    counts = [{"challenge_id": "second", "things": ["a\x00"]}]
+    tried = {
+        "source": "shop",
+        "activity_id": "1",
+        "kind": "review",
+        "occurred_at": NOW.isoformat(),
+        "object_id": "a\x00",
+    }
     answers = [
         await post(ledger, f"{path}/adjustments", {"points": 5, "reason": "a\x00bc"}, key="1"),
         await post(ledger, f"{path}/redemptions", {"reward_id": "tree", "order": "shop:a\x00b"}, key="2"),
         await post(ledger, f"{path}/imports", imported),
         await post(ledger, f"{path}/imports", imported | {"lots": [{"points": 10**30}]}),
+        await post(ledger, f"{path}/imports", imported | {"lots": [], "counts": counts}),
+        await post(ledger, f"{path}/dry-runs/activity", tried, "store"),
         await ledger.client.get("/v1/liability?cost_minor=1e400", headers=ledger.token("admin")),
     ]
     for before in ("2026-01-01T00:00:00Z~a%00b", "9999-12-31T23:59:59-14:00~a", "2026-01-01T00:00:00~a", "x"):

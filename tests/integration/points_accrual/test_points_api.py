@@ -18,6 +18,7 @@ from points_accrual.app import build
 from points_accrual.store.coupons import CODE_ALPHABET
 from shared.db import plain
 from shared.testing import Harness, harness
+from tests.conftest import PostgresServer
 from tests.integration.points_accrual.conftest import MIGRATIONS, NOW, service
 from tests.unit.points_accrual.samples import (
     ANN,
@@ -367,6 +368,33 @@ async def test_codes_that_differ_only_in_case_are_one(database: str) -> None:
         assert [item.get("code") for item in given] == ["WELCOME1", "other", None]
         assert given[2]["title"] == "No codes left"
         assert await bring(ledger, ["welcome1"]) == {"added": 0, "left": 0}
+
+
+@pytest.mark.parametrize(
+    ("code", "told", "used"),
+    [("straße", "STRAßE", True), ("STRASSE", "straße", False), ("été", "ÉTÉ", True), ("été", "été", True)],
+)
+async def test_a_code_beyond_ascii_is_found_in_orders(database: str, code: str, told: str, used: bool) -> None:
+    """Case by Python's rules and by the database's was not one: where they differ no order had the very code of it."""
+    async with service(database, program(pending_days=0, codes="pool")) as ledger:
+        assert await use(ledger, code, told) == ("used" if used else "issued")
+
+
+async def test_a_code_beyond_ascii_is_found_where_the_database_knows_no_case_of_it(postgres: PostgresServer) -> None:
+    dsn = postgres.create("plain", options="LOCALE_PROVIDER libc LOCALE 'C'")
+    async with service(dsn, program(pending_days=0, codes="pool")) as ledger:
+        assert await use(ledger, "été", "éTé") == "used"
+    postgres.drop(dsn)
+
+
+async def use(ledger: Harness, code: str, told: str) -> str:
+    """What becomes of a coupon with this code by an order that tells another."""
+    await earn(ledger, 100)
+    await bring(ledger, [code])
+    assert (await redeem(ledger, "1")).json()["code"] == code
+    await ledger.deliver(order(order_id="with", placed_at=NOW, recorded_at=NOW, discount_codes=(told,)))
+    async with ledger.context.pool.acquire() as connection:
+        return str(await connection.fetchval("SELECT state FROM coupons"))
 
 
 async def test_codes_that_came_in_twice_before_are_drawn_once(database: str) -> None:

@@ -1,6 +1,8 @@
 """The edge of HTTP: bodies are bounded while they stream, faults become problems, traces are kept."""
 
+import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import asyncpg
 import httpx
@@ -17,6 +19,7 @@ TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 class Body(BaseModel):
     name: str
+    details: dict[str, Any] = {}
 
 
 def _asked() -> APIRouter:
@@ -47,6 +50,14 @@ def _app() -> FastAPI:
     @app.post("/echo")
     async def echo(body: Body) -> dict[str, str | None]:
         return {"name": body.name, "trace": current_traceparent()}
+
+    @app.get("/asked-for/{name}")
+    async def asked_for(name: str, key: str = "") -> str:
+        return name + key
+
+    @app.post("/done")
+    async def done() -> str:
+        return "done"
 
     @app.get("/broken")
     async def broken() -> None:
@@ -100,6 +111,47 @@ async def test_an_invalid_field_is_named(client: httpx.AsyncClient) -> None:
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["errors"] == [{"field": "name", "message": "Input should be a valid string"}]
+
+
+@pytest.mark.parametrize("text", ["a\x00", "\ud800", "\udc00\ud800"])
+async def test_texts_that_no_table_takes_are_refused_wherever_they_are(client: httpx.AsyncClient, text: str) -> None:
+    deep = [text]
+    for _ in range(200):
+        deep = [deep]  # type: ignore[list-item]
+    for body in ({"name": text}, {"name": "a", "details": {"b": deep}}, {"name": "a", "more": [{text: 1}]}):
+        answer = await client.post("/echo", content=json.dumps(body), headers={"content-type": "application/json"})
+        assert answer.status_code == 422, body
+        if body["name"] == "a":
+            assert "zero character" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
+async def test_a_zero_character_in_another_encoding_is_refused_too(client: httpx.AsyncClient, encoding: str) -> None:
+    content = json.dumps({"name": "a\x00"}).encode(encoding)
+    answer = await client.post("/echo", content=content, headers={"content-type": "application/json"})
+    assert answer.status_code == 422
+
+
+@pytest.mark.parametrize("path", ["/asked-for/a%00b", "/asked-for/a?key=%00"])
+async def test_a_zero_character_in_an_address_is_refused(client: httpx.AsyncClient, path: str) -> None:
+    answer = await client.get(path)
+    assert (answer.status_code, answer.json()["title"]) == (422, "Invalid request")
+    assert (await client.get("/asked-for/a?key=%2500")).json() == "a%00"
+
+
+@pytest.mark.parametrize("text", ["a\\u0000", "\\\\u0000", "\U0001f600", "\\ud800", "ΑΩ"])
+async def test_texts_that_only_look_so_are_taken(client: httpx.AsyncClient, text: str) -> None:
+    assert (await client.post("/echo", json={"name": text})).json()["name"] == text
+    answer = await client.post(
+        "/echo", content=json.dumps({"name": text}), headers={"content-type": "application/json"}
+    )
+    assert answer.json()["name"] == text
+
+
+async def test_what_is_no_json_is_nobodys_text(client: httpx.AsyncClient) -> None:
+    for content in (b"\\u0000", b"\x00", b"a=%00"):
+        assert (await client.post("/done", content=content)).json() == "done"
+        assert (await client.post("/echo", content=content)).status_code == 422
 
 
 @pytest.mark.parametrize(

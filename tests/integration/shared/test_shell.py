@@ -1,7 +1,8 @@
 """The batch shell on real Kafka and PostgreSQL: whatever comes, each event has one effect and none is lost."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from uuid import UUID
 
@@ -61,6 +62,52 @@ async def test_a_batch_that_takes_too_long_together_is_done_one_by_one(toy: Toy)
     async with toy.running():
         await until(lambda: _all_of(toy, 20))
     assert sorted(await toy.effects()) == _numbers(20)
+
+
+@pytest.mark.parametrize("limit", ["lock_timeout_ms", "statement_timeout_ms"])
+async def test_a_member_whose_row_is_held_keeps_only_their_partition_number_waiting(toy: Toy, limit: str) -> None:
+    """All topics of it: they are of the same members, and what is less urgent must not overtake."""
+    also = Toy(toy.kafka, toy.dsn)
+    toy.also.append(also)
+    await also.create_topics(also.topic.name)
+    await toy.send(*(record(number, partition=number) for number in (1, 2, 3)))
+    async with toy.running(retry_seconds_max=0.2, **{limit: 500}) as process, AsyncExitStack() as stack:
+        await until(lambda: _all_of(toy, 3))
+        first, third = await stack.enter_async_context(_held(toy, 1)), await stack.enter_async_context(_held(toy, 3))
+        async with _in_one_batch(_shell(process)):
+            for more in (10, 20):
+                await toy.send(*(record(more + n, partition=n, member=UUID(int=n)) for n in (1, 2, 3)))
+            await also.send(*(record(30 + n, partition=n, member=UUID(int=9)) for n in (1, 2, 3)))
+        await until(lambda: _all_of(toy, 6))
+        await asyncio.sleep(1.0)
+        assert (await toy.effects())[3:] == ["12", "22", "32"]
+        await third.rollback()
+        await until(lambda: _all_of(toy, 9))
+        assert (await toy.effects())[6:] == ["13", "23", "33"]
+        await first.rollback()
+        await until(lambda: _all_of(toy, 12))
+        assert (await toy.effects())[9:] == ["11", "21", "31"]
+
+
+@asynccontextmanager
+async def _held(toy: Toy, member: int) -> AsyncIterator[asyncpg.transaction.Transaction]:
+    """Somebody locks what there is of a member."""
+    connection = await asyncpg.connect(toy.dsn)
+    transaction = connection.transaction()
+    await transaction.start()
+    await connection.execute("SELECT FROM effects WHERE member_id = $1 FOR UPDATE", UUID(int=member))
+    yield transaction
+    await connection.close()
+
+
+@asynccontextmanager
+async def _in_one_batch(shell: Shell) -> AsyncIterator[None]:
+    """What is sent meanwhile is read together."""
+    consumer = shell.consumer()
+    consumer.pause(*shell.expected)
+    await asyncio.sleep(0.5)
+    yield
+    consumer.resume(*shell.expected)
 
 
 async def test_a_new_database_reads_old_topics_from_the_beginning(toy: Toy) -> None:

@@ -41,6 +41,8 @@ class Toy:
         """What goes wrong with the next batches."""
         self.most_in_time = 10_000
         """Of more at once the session is ended."""
+        self.also: list[Toy] = []
+        """Whose topics are consumed too, after its own."""
         self.sweep: Sweep | None = None
         self.looks: list[int] = []
         """How many effects a loop saw each time that it looked."""
@@ -67,6 +69,7 @@ class Toy:
             assert isinstance(message.data, ActivityRecordedV1)
             if message.data.kind == "poison":
                 raise Permanent("this kind can never be applied")
+            await tx.connection.execute("SELECT FROM effects WHERE member_id = $1 FOR UPDATE", message.data.member_id)
             await tx.connection.execute(
                 'INSERT INTO effects (activity_id, member_id, partition, "offset") VALUES ($1, $2, $3, $4)',
                 message.data.activity_id, message.data.member_id, message.partition, message.offset,
@@ -84,7 +87,8 @@ class Toy:
         )
         context = Context(self.name, settings)
         service = Service(
-            name=self.name, consumes=(self.topic,), process=self.handle, handled=frozenset({ActivityRecordedV1}),
+            name=self.name, consumes=(self.topic, *(toy.topic for toy in self.also)),
+            process=self.handle, handled=frozenset({ActivityRecordedV1}),
             tasks=(lambda: every(context, LOOP, seconds=600.0, work=self.look),), wakes=(LOOP,), sweep=self.sweep,
         )  # fmt: skip
         return Process(context, service, FOLDER)

@@ -30,7 +30,7 @@ from .views import (
 )
 
 PAGE_MAX = 200
-ForeignId = Annotated[str, Path(max_length=255, pattern=r"^[^\x00]+$")]
+ForeignId = Annotated[str, Path(max_length=255)]
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
 
 
@@ -192,7 +192,7 @@ def _place(before: str | None) -> tuple[datetime, str] | None:
     at, _, name = before.partition("~")
     try:
         moment = datetime.fromisoformat(at)
-        if moment.tzinfo is None or not EARLIEST.year <= moment.year < 2300 or "\x00" in name:
+        if moment.tzinfo is None or not EARLIEST.year <= moment.year < 2300:
             raise ValueError
         return moment.astimezone(UTC), name
     except ValueError:

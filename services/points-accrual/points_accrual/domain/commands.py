@@ -7,8 +7,8 @@ from pydantic import Field
 
 from contracts.base import Instant, MemberId, Model, Points, ShortText, Slug
 
-Reason = Annotated[str, Field(min_length=3, max_length=255, pattern=r"^[^\x00]+$")]
-OrderName = Annotated[str, Field(max_length=400, pattern=r"^[a-z0-9][a-z0-9-]{0,62}:[^\x00]+$")]
+Reason = Annotated[str, Field(min_length=3, max_length=255)]
+OrderName = Annotated[str, Field(max_length=400, pattern=r"^[a-z0-9][a-z0-9-]{0,62}:[\s\S]+$")]
 """`source:order_id`."""
 
 

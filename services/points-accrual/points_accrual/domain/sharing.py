@@ -68,7 +68,8 @@ def _hand_out_all(
 def _lend(world: World, account: Account, to: Account, points: int, key: str, trace: Trace) -> list[Portion]:
     """The other side of a loan within a household: a decision of its own account."""
     command = HandOut(to_member_id=to.member_id, points=points, why="household")
-    return hand_out(world, account, command, f"{key}:{to.member_id}", trace, to.clock)
+    # With a blank, which no client's key has: the lender may use any of those for what they do themselves.
+    return hand_out(world, account, command, f"{key} {to.member_id}", trace, to.clock)
 
 
 def hand_out(

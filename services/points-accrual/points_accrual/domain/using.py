@@ -22,9 +22,13 @@ TENDER = ("gift_card", "store_credit")
 """Kinds of rewards that orders are paid with; others take something off."""
 
 
-def codes_of(order: OrderChangedV1) -> set[str]:
-    """The codes that an order names, as they are compared: shops take them in any case."""
-    return {code.upper() for code in order.discount_codes}
+def _in_any_case(code: str) -> str:
+    """A code as it is compared: shops take them in any case. Letter by letter, as databases have it, which found the
+    coupon: of one ß Python makes two letters, and then it is another code.
+    """
+    if code.isascii():
+        return code.upper()
+    return "".join(upper if len(upper := letter.upper()) == 1 else letter for letter in code)
 
 
 class CouponFacts(Model):
@@ -40,12 +44,12 @@ def settle_coupons(world: World, program_id: str, decision: Decision, claim: Cla
     if world.replaying:
         return
     order: OrderChangedV1 = claim.facts
-    codes = codes_of(order)
+    codes = {_in_any_case(code) for code in order.discount_codes}
     found = [
         coupon for coupon in world.coupons.values()
         if coupon.program_id == program_id and (
             coupon.order == claim.key.id
-            or (coupon.order is None and coupon.code is not None and coupon.code.upper() in codes)
+            or (coupon.order is None and coupon.code is not None and _in_any_case(coupon.code) in codes)
         )
     ]  # fmt: skip
     for coupon in sorted(found, key=lambda item: item.coupon_id):

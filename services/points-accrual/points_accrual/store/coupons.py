@@ -15,7 +15,6 @@ from ..domain.catalogue import limit_key, stock_key
 from ..domain.claims import order_key
 from ..domain.coupons import Coupon
 from ..domain.giving import waits
-from ..domain.using import codes_of
 from ..domain.world import UseKey, World
 from .locking import load_uses
 from .rows import columns, text, to_coupon
@@ -69,13 +68,13 @@ async def owners(connection: asyncpg.Connection, orders: Sequence[OrderChangedV1
     """Whose coupons these orders use, or are paid with."""
     if not orders:
         return set()
-    codes = {(order.program_id, code) for order in orders for code in codes_of(order)}
+    codes = {(order.program_id, code) for order in orders for code in order.discount_codes}
     keys = {(order.program_id, order_key(order.source, order.order_id).id) for order in orders}
     rows = await connection.fetch(
         "SELECT member_id FROM coupons c JOIN unnest($1::text[], $2::text[]) AS k (program_id, order_id)"
         " USING (program_id, order_id)"
         " UNION SELECT member_id FROM coupons c JOIN unnest($3::text[], $4::text[]) AS k (p, code)"
-        " ON (c.program_id, upper(c.code)) = (k.p, k.code)",
+        " ON (c.program_id, upper(c.code)) = (k.p, upper(k.code))",
         *columns(keys, 2), *columns(codes, 2),
     )  # fmt: skip
     return {row["member_id"] for row in rows}
@@ -91,7 +90,7 @@ async def load_for_orders(
         "SELECT c.* FROM coupons c JOIN unnest($1::text[], $2::text[]) AS k (program_id, order_id)"
         " USING (program_id, order_id)"
         " UNION ALL SELECT c.* FROM coupons c JOIN unnest($3::text[], $4::text[]) AS k (p, code)"
-        " ON (c.program_id, upper(c.code)) = (k.p, k.code)",
+        " ON (c.program_id, upper(c.code)) = (k.p, upper(k.code))",
         *columns(orders, 2), *columns(codes, 2),
     )  # fmt: skip
     if any(world.owner(row["member_id"]) not in world.accounts for row in rows):

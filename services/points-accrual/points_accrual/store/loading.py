@@ -14,7 +14,6 @@ from shared.transaction import Message, Transaction
 
 from ..domain.claims import concerns_claims
 from ..domain.standing import EVER, Span, changed_memberships, changed_span, hull
-from ..domain.using import codes_of
 from ..domain.world import SKEW_MAX, UseKey, World
 from . import claims, coupons
 from .locking import load_uses, lock, move
@@ -44,7 +43,7 @@ async def load(tx: Transaction, programs: ProgramBook, batch: Sequence[Message])
     await claims.load_merged(tx, world)
     counting = await _load_claims(tx, world, batch, told, mergers)
     if orders:
-        codes = {(order.program_id, code) for order in orders for code in codes_of(order)}
+        codes = {(order.program_id, code) for order in orders for code in order.discount_codes}
         keys = {(order.program_id, claims.key_of(order).id) for order in orders}
         await coupons.load_for_orders(tx, world, codes, keys)
     await coupons.load_gifts(tx, world)
