@@ -12,7 +12,6 @@ from contracts.points import (
     OrderRef,
     PointsAdjustedV1,
     PointsImportedV1,
-    PointsReinstatedV1,
 )
 from contracts.program import Program
 
@@ -129,11 +128,7 @@ def reinstate(world: World, account: Account, command: Reinstate, key: str, trac
     book = world.book(account.program_id, lot.program_version)
     warn(account, lot, book.terms(lot.terms, lot.claim.kind)[1], book)
     credit_active(account, lot, points, debit="expired", at=decision.effective_at)
-    event = told(
-        world, account, decision, PointsReinstatedV1, lambda item: item.debit == "expired", lot.program_version,
-        expires_at=command.until,
-    )  # fmt: skip
-    return _answer(world, account, decision, [event], trace)
+    return _answer(world, account, decision, [], trace)  # `finish` tells it, like all that lives again.
 
 
 def bring_in(world: World, account: Account, command: Import, key: str, trace: Trace) -> Answer:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from contracts.points import Cause
 
 from .account import Account, Decision
-from .announcing import announce_claim, announce_time
+from .announcing import announce_claim, announce_revived, announce_time
 from .claims import Claim
 from .judging import JUDGES, Verdict, ineligible
 from .limits import Limited, limited, pinned, used_by
@@ -56,8 +56,9 @@ def conclude(
 def finish(
     world: World, account: Account, decision: Decision, trace: Trace, events: Iterable[Announcement] = ()
 ) -> None:
-    """Tell what time did when the decision advanced the account, and then what it did itself."""
-    for event in (*announce_time(world, account, decision), *events):
+    """Tell what time did when the decision advanced the account, what lives again, and then what it did itself."""
+    since = (*announce_time(world, account, decision), *announce_revived(world, account, decision))
+    for event in (*since, *events):
         world.tell(event, trace)
 
 

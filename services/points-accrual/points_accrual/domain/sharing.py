@@ -34,7 +34,7 @@ def borrow(world: World, account: Account, missing: int, key: str, trace: Trace)
         portions = [Portion.model_validate(portion) for portion in item["portions"]]
         key_of = ClaimKey("transfer", f"{account.member_id}:{decision.sequence}:{place}")
         receive_into(world, account, decision, portions, key_of)
-        _tell(world, account, decision, "in", UUID(item["member_id"]), "household", trace)
+        _tell(world, account, decision, "in", UUID(item["member_id"]), "household", trace, lent=key_of)
 
 
 def _hand_out_all(
@@ -171,12 +171,16 @@ def _begin(world: World, account: Account, kind: str, name: str, key: str, comma
 
 
 def _tell(
-    world: World, account: Account, decision: Decision, direction: str, other: UUID, why: str, trace: Trace
-) -> None:
+    world: World, account: Account, decision: Decision, direction: str, other: UUID, why: str, trace: Trace,
+    lent: ClaimKey | None = None,
+) -> None:  # fmt: skip
+    """`lent`: of several who lend at once, what came from this one."""
     version = max((posting.program_version for posting in decision.postings), default=1)
 
     def concerns(posting: Posting) -> bool:
-        return posting.debit == "transferred" if direction == "in" else posting.credit == "transferred"
+        if direction == "out":
+            return posting.credit == "transferred"
+        return posting.debit == "transferred" and lent in (None, posting.claim)
 
     event, _, at = told(
         world, account, decision, PointsTransferredV1, concerns, version, direction=direction,
