@@ -1,11 +1,15 @@
 """Points that live on, or again, by what their member does or the shop decides; and what is told of it."""
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
+
+import pytest
 
 from contracts.orders import OrderChangedV1
 from contracts.points import PointsReinstatedV1, PointsWaivedV1
 from points_accrual.domain import sharing, spending
+from points_accrual.domain.account import Decision
 from points_accrual.domain.commands import Capture, Join, Redeem
 from points_accrual.domain.lots import Lot
 from tests.unit.points_accrual.programs import CAT
@@ -57,6 +61,40 @@ def checked(ledger: Ledger) -> Ledger:
     return ledger
 
 
+def in_debt() -> Ledger:
+    """A hundred points ran out on 1 April; 80 have been owed since 30 April."""
+    ledger = Ledger(program(pending_days=0, expiry={"inactive_months": 1})).send(enrolled(T0 - DAY), bought("1", 0))
+    ledger.send(bought("2", 50))
+    spent(ledger, 51)
+    refund = back("r", T0 + 60 * DAY, {"1": 8000})
+    ledger.send(bought("2", 50, 60, revision=2, refunds=(refund,))).sweep(T0 + 61 * DAY)
+    assert ledger.buckets() == (0, 0, 80)
+    return ledger
+
+
+def late_deed() -> Ledger:
+    """With the order of 20 March points would have run out on 20 April: before there was a debt."""
+    return in_debt().send(bought("3", 19, 100, minor=100))
+
+
+def test_points_that_are_over_all_the_same_pay_no_debt() -> None:
+    ledger = late_deed()
+    assert ledger.buckets() == (0, 0, 79)
+    assert (lot_of(ledger, "1").state, lot_of(ledger, "1").expires_at) == ("ended", T0.replace(month=4, day=21, hour=0))
+    assert checked(ledger.sweep(T0 + 110 * DAY)).buckets() == (0, 0, 79)
+
+
+def test_deeds_learnt_late_one_by_one_revive_points_in_the_end() -> None:
+    ledger = in_debt().send(*(bought(f"d{day}", day, 100, minor=100) for day in (19, 45, 70, 95)))
+    assert ledger.buckets() == (0, 24, 0)
+    (event,) = (event for event in ledger.events() if isinstance(event, PointsReinstatedV1))
+    assert [(item.debit, item.credit, item.points) for item in event.transfers] == [
+        ("expired", "deficit", 78), ("expired", "active", 22),
+    ]  # fmt: skip
+    assert (event.points, event.cause.kind, event.expires_at) == (100, "order", T0.replace(month=6, day=11, hour=0))
+    checked(ledger)
+
+
 def test_a_spending_revives_nothing_and_tells_nothing_of_it() -> None:
     ledger = Ledger(program(pending_days=0, expiry={"inactive_months": 1})).send(enrolled(), bought("1", 0))
     spent(ledger, 10)
@@ -90,3 +128,18 @@ def test_what_several_of_a_household_lend_is_told_once_each() -> None:
     spent(ledger, 2)
     assert sum(ledger.buckets(member_id)[1] for member_id in EVERYBODY) == 20
     checked(ledger)
+
+
+OF_BEFORE: dict[str, Callable[[], Ledger]] = {
+    "over": late_deed,
+}
+
+
+@pytest.mark.parametrize("name", OF_BEFORE)
+def test_what_was_decided_before_a_mend_is_made_again_as_it_was(name: str) -> None:
+    with pytest.MonkeyPatch.context() as before:
+        before.setattr(Decision, "mended", lambda _decision, _name: False)
+        ledger = OF_BEFORE[name]()
+    same(ledger)
+    pins = [decision.pinned for decision in OF_BEFORE[name]().account().decisions]
+    assert any(name in pinned for pinned in pins)
