@@ -10,7 +10,7 @@ from contracts.orders import OrderChangedV1
 from contracts.points import PointsReinstatedV1, PointsWaivedV1
 from points_accrual.domain import sharing, spending
 from points_accrual.domain.account import Decision
-from points_accrual.domain.commands import Capture, Join, Redeem
+from points_accrual.domain.commands import Capture, Join, Redeem, Reverse
 from points_accrual.domain.lots import Lot
 from tests.unit.points_accrual.programs import CAT
 from tests.unit.points_accrual.samples import (
@@ -101,6 +101,43 @@ def test_a_spending_revives_nothing_and_tells_nothing_of_it() -> None:
     assert not any(isinstance(event, PointsReinstatedV1) for event in checked(ledger).events())
 
 
+def reversed_late(first: dict[str, Any], second: dict[str, Any]) -> Ledger:
+    """Earned by one version, spent by the next on 30 April, reversed on 17 September."""
+    documents = (
+        program(pending_days=0, expiry=first, rest=AT_ONCE),
+        program(pending_days=0, expiry=second, rest=AT_ONCE, version=2, effective_from=T0 + 31 * DAY),
+    )
+    ledger = Ledger(*documents).send(enrolled(), bought("1", 0))
+    coupon_id = spent(ledger, 60)
+    ledger.sweep(T0 + 199 * DAY)
+    ledger.do(spending.reverse, ANN, Reverse(coupon_id=coupon_id), T0 + 200 * DAY)
+    return ledger
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "left"),
+    [({"inactive_months": 6}, {"months": 12}, 100), ({"months": 6}, {"inactive_months": 12}, 0)],
+)
+def test_points_come_back_to_their_lot_by_the_version_of_the_lot(
+    first: dict[str, Any], second: dict[str, Any], left: int
+) -> None:
+    assert checked(reversed_late(first, second)).buckets() == (0, left, 0)
+
+
+def test_points_taken_for_another_order_come_back_by_the_version_of_their_own_lot() -> None:
+    documents = (
+        program(pending_days=0, expiry={"inactive_months": 6}),
+        program(pending_days=0, expiry={"months": 3}, version=2, effective_from=T0 + 31 * DAY),
+    )
+    ledger = Ledger(*documents).send(enrolled(), bought("1", 0), bought("2", 40))
+    spent(ledger, 50)
+    ledger.send(bought("2", 40, 60, revision=2, refunds=(back("r", T0 + 60 * DAY, {"1": 10000}),)))
+    assert ledger.send(bought("3", 70, minor=100)).buckets() == (0, 1, 0)
+    ledger.sweep(T0 + 239 * DAY).send(bought("2", 40, 240, revision=3))
+    assert lot_of(ledger, "1").remaining == 100
+    assert checked(ledger).buckets() == (0, 100, 0)
+
+
 def test_what_was_owed_for_a_hold_is_told_as_waived_when_the_hold_is_captured() -> None:
     document = program(pending_days=0, clawback="within_balance", rest={"redemption": {"hold_minutes": 10_000}})
     ledger = Ledger(document).send(enrolled(), bought("1", 0))
@@ -132,6 +169,7 @@ def test_what_several_of_a_household_lend_is_told_once_each() -> None:
 
 OF_BEFORE: dict[str, Callable[[], Ledger]] = {
     "over": late_deed,
+    "own_version": lambda: reversed_late({"inactive_months": 6}, {"months": 12}),
 }
 
 

@@ -41,7 +41,7 @@ def conclude(
         counted = _leave(world, account, claim, world.book(account.program_id, moved_from))
     found = limited(counted, book, verdict, lambda c, w: _room(world, account, decision, counted, c, w))
     before = {ceiling.name: used_by(counted, ceiling) for ceiling in book.ceilings}
-    settle(account, member, claim, book, verdict, found.granted, decision.effective_at)
+    settle(world, account, member, claim, book, verdict, found.granted, decision.effective_at)
     _use(world, account, claim, book, found, before)
     claim.base, claim.reason = verdict.base, _reason(verdict, found)
     decision.cause = _cause(decision, claim)

@@ -140,7 +140,7 @@ def release(world: World, account: Account, command: Release, key: str, trace: T
 def let_go(world: World, account: Account, decision: Decision, coupon: Coupon) -> list[Announcement]:
     """Held points go back into their lots; those of a lot that has run out run out now."""
     book = world.book(account.program_id, coupon.program_version)
-    restore(account, coupon.uses, 0, coupon.points, decision, book, debit="held", grace_days=0)
+    restore(world, account, coupon.uses, 0, coupon.points, decision, book, debit="held", grace_days=0)
     coupon.state = "released"
     world.touched_coupons.add(coupon.coupon_id)
     count_limits(world, account, coupon, -1)

@@ -109,8 +109,13 @@ def renew(world: World, account: Account, what: str, at: datetime, posted_at: da
             warn(account, lot, rule, book)
 
 
-def keep_up(account: Account, lot: Lot, book: Rulebook) -> None:
-    """An empty lot is not renewed with the others: what comes back to it lives as long as if it had been."""
+def keep_up(world: World, account: Account, lot: Lot, judged_by: Rulebook) -> None:
+    """An empty lot is not renewed with the others: what comes back to it lives as long as if it had been, by the
+    version of the lot, whichever version judges why it comes back.
+    """
+    book = judged_by
+    if lot.program_version != book.program.version and account.decisions[-1].mended("own_version"):
+        book = world.book(account.program_id, lot.program_version)
     _, rule = book.terms(lot.terms, lot.claim.kind)
     if lot.remaining or lot.expired or rule.inactive_months is None or rule.renewed_by:
         return
