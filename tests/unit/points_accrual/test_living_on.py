@@ -8,9 +8,9 @@ import pytest
 
 from contracts.orders import OrderChangedV1
 from contracts.points import PointsReinstatedV1, PointsWaivedV1
-from points_accrual.domain import sharing, spending
+from points_accrual.domain import adjusting, sharing, spending
 from points_accrual.domain.account import Decision
-from points_accrual.domain.commands import Capture, Join, Redeem, Reverse
+from points_accrual.domain.commands import Capture, Join, Redeem, Reinstate, Reverse
 from points_accrual.domain.lots import Lot
 from tests.unit.points_accrual.programs import CAT
 from tests.unit.points_accrual.samples import (
@@ -167,9 +167,29 @@ def test_what_several_of_a_household_lend_is_told_once_each() -> None:
     checked(ledger)
 
 
+def reinstated() -> Ledger:
+    """Three parts of a lot that ran out, each until another day."""
+    ledger = Ledger(program(pending_days=0, validity_months=1)).send(enrolled(), bought("1", 0)).sweep(T0 + 60 * DAY)
+    lot = lot_of(ledger, "1")
+    for points, days in ((40, 300), (40, 240), (20, 320)):
+        until = T0 + days * DAY
+        command = Reinstate(lot_id=lot.lot_id, points=points, until=until, **BY_HAND)
+        ledger.do(adjusting.reinstate, ANN, command, T0 + 61 * DAY)
+    return ledger
+
+
+def test_what_is_reinstated_shortens_nothing_that_lives() -> None:
+    ledger = reinstated()
+    told = [event.expires_at for event in ledger.events() if isinstance(event, PointsReinstatedV1)]
+    assert told == [T0 + 300 * DAY, T0 + 300 * DAY, T0 + 320 * DAY]
+    assert checked(ledger).buckets() == (0, 100, 0)
+    assert ledger.sweep(T0 + 319 * DAY).buckets() == (0, 100, 0)
+
+
 OF_BEFORE: dict[str, Callable[[], Ledger]] = {
     "over": late_deed,
     "own_version": lambda: reversed_late({"inactive_months": 6}, {"months": 12}),
+    "never_sooner": reinstated,
 }
 
 

@@ -123,12 +123,19 @@ def reinstate(world: World, account: Account, command: Reinstate, key: str, trac
         raise RefusedError("amount", f"Only {lot.expired} points of it ran out.")
     if command.until <= decision.effective_at:
         raise RefusedError("until", "`until` has passed.")
-    lot.state, lot.expires_at = "active", command.until
+    lot.state, lot.expires_at = "active", _until(lot, command, decision)
     lot.expired -= points
     book = world.book(account.program_id, lot.program_version)
     warn(account, lot, book.terms(lot.terms, lot.claim.kind)[1], book)
     credit_active(account, lot, points, debit="expired", at=decision.effective_at)
     return _answer(world, account, decision, [], trace)  # `finish` tells it, like all that lives again.
+
+
+def _until(lot: Lot, command: Reinstate, decision: Decision) -> datetime | None:
+    """Never sooner than what lives of the lot runs out: that is not what anybody asked for."""
+    ends = lot.expires_at
+    sooner = lot.state == "active" and (ends is None or command.until < ends)
+    return ends if sooner and decision.mended("never_sooner") else command.until
 
 
 def bring_in(world: World, account: Account, command: Import, key: str, trace: Trace) -> Answer:

@@ -83,6 +83,7 @@ class Reinstate(ByPerson):
 
     lot_id: UUID
     until: Instant
+    """What lives of the lot longer does so all the same."""
     points: Annotated[int, Field(gt=0)] | None = None
     """Without: all that ran out of it."""
 
