@@ -10,7 +10,8 @@ from contracts.orders import OrderChangedV1
 from contracts.points import PointsReinstatedV1, PointsWaivedV1
 from points_accrual.domain import adjusting, sharing, spending
 from points_accrual.domain.account import Decision
-from points_accrual.domain.commands import Capture, Join, Redeem, Reinstate, Reverse
+from points_accrual.domain.catalogue import RefusedError
+from points_accrual.domain.commands import Capture, Import, Join, OpeningLot, Redeem, Reinstate, Reverse
 from points_accrual.domain.lots import Lot
 from tests.unit.points_accrual.programs import CAT
 from tests.unit.points_accrual.samples import (
@@ -25,7 +26,7 @@ from tests.unit.points_accrual.samples import (
     order,
     program,
 )
-from tests.unit.points_accrual.test_replaying import same
+from tests.unit.points_accrual.test_replaying import again, same
 
 EVERYBODY = (ANN, BOB, CAT)
 BY_HAND: dict[str, Any] = {"actor": "test", "reason": "because"}
@@ -184,6 +185,19 @@ def test_what_is_reinstated_shortens_nothing_that_lives() -> None:
     assert told == [T0 + 300 * DAY, T0 + 300 * DAY, T0 + 320 * DAY]
     assert checked(ledger).buckets() == (0, 100, 0)
     assert ledger.sweep(T0 + 319 * DAY).buckets() == (0, 100, 0)
+
+
+def test_what_is_earned_in_the_future_is_not_taken_over_but_again() -> None:
+    """On a replay what was accepted once is accepted again."""
+    ledger = Ledger().send(enrolled())
+    known = Import(import_id="old", as_of=T0, lots=(OpeningLot(points=5, earned_at=T0),))
+    ahead = known.model_copy(update={"lots": (OpeningLot(points=5, earned_at=T0 + 9 * DAY),)})
+    with pytest.raises(RefusedError, match="Lot 1: `earned_at` is in the future"):
+        ledger.do(adjusting.bring_in, ANN, ahead, T0 + DAY)
+    ledger.do(adjusting.bring_in, ANN, known, T0 + DAY)
+    ledger.account().decisions[-1].input = ahead.model_dump_json()
+    (lot,) = again(ledger).accounts[ANN].lots.values()
+    assert (lot.remaining, lot.activates_at) == (5, T0 + 9 * DAY)
 
 
 OF_BEFORE: dict[str, Callable[[], Ledger]] = {

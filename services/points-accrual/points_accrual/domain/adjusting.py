@@ -172,6 +172,9 @@ def _open(
     account: Account, book: Rulebook, claim: ClaimKey, decision: Decision, opening: OpeningLot, place: int
 ) -> None:
     at = decision.effective_at
+    # On a replay what was taken over before that was asked stays.
+    if opening.earned_at is not None and opening.earned_at > at and decision.recorded is None:
+        raise RefusedError("earned_at", f"Lot {place + 1}: `earned_at` is in the future; nobody has those points yet.")
     if opening.expires_at is not None and opening.expires_at <= at:
         raise RefusedError("expired", f"Lot {place + 1} has run out already.")
     if opening.expires_at and opening.activates_at and opening.expires_at <= opening.activates_at:

@@ -129,6 +129,7 @@ class OpeningLot(Model):
     activates_at: Instant | None = None
     """Without: they can be spent at once."""
     earned_at: Instant | None = None
+    """Not in the future: without, they are as old as the import."""
 
 
 class OpeningCount(Model):
