@@ -180,11 +180,16 @@ class PointsExpiredV1(PointsEvent):
 
 
 class PointsReinstatedV1(PointsEvent):
-    """Points that had run out can be spent again."""
+    """Points that had run out can be spent again.
+
+    By hand, or because the member turns out to have done something in time that keeps them alive: the cause says which.
+    They first settle what is owed.
+    """
 
     TYPE: ClassVar[str] = "loyalty.points.reinstated.v1"
 
     expires_at: Instant | None = None
+    """When the first of them run out anew."""
 
 
 class PointsAdjustedV1(PointsEvent):
@@ -213,7 +218,10 @@ class PointsTransferredV1(PointsEvent):
 
 
 class PointsWaivedV1(PointsEvent):
-    """Points owed were forgiven."""
+    """Points owed were forgiven.
+
+    With time, or by the program's policy once a hold is captured that could have paid them.
+    """
 
     TYPE: ClassVar[str] = "loyalty.points.waived.v1"
 

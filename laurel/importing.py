@@ -128,7 +128,7 @@ def read(path: Path) -> Iterator[Line]:
         raise Failure(f"{path} cannot be read ({error}); it is CSV in UTF-8, or one JSON object a line.") from error
 
 
-def gather(lines: Iterable[Line]) -> tuple[list[Newcomer], list[Bad]]:
+def gather(lines: Iterable[Line], now: datetime) -> tuple[list[Newcomer], list[Bad]]:
     """Rows by member. What is wrong with one row keeps back all of that member's."""
     people: dict[str, Newcomer] = {}
     bad: list[Bad] = []
@@ -138,7 +138,7 @@ def gather(lines: Iterable[Line]) -> tuple[list[Newcomer], list[Bad]]:
         key = str(cells.get("customer_id") or cells.get("email"))
         person = people.setdefault(key, Newcomer())
         person.lines.append(line)
-        faults = list(_faults(line, cells, person))
+        faults = list(_faults(line, cells, person, now))
         if faults:
             bad += faults
             kept_back.add(key)
@@ -152,7 +152,7 @@ def gather(lines: Iterable[Line]) -> tuple[list[Newcomer], list[Bad]]:
     return good, sorted(bad, key=lambda fault: fault.line.number)
 
 
-def _faults(line: Line, cells: dict[str, Any], person: Newcomer) -> Iterator[Bad]:
+def _faults(line: Line, cells: dict[str, Any], person: Newcomer, now: datetime) -> Iterator[Bad]:
     # Cells of CSV are text; JSON brings numbers of its own.
     numbers = {name: int(value) for name, value in cells.items() if name in _NUMBERS and _DIGITS.fullmatch(str(value))}
     try:
@@ -161,6 +161,8 @@ def _faults(line: Line, cells: dict[str, Any], person: Newcomer) -> Iterator[Bad
         for fault in error.errors(include_url=False):
             yield Bad(line, ".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, "))
         return
+    if row.earned_at is not None and row.earned_at > now:
+        yield Bad(line, "earned_at", "is in the future; leave it out, or say when the points were earned")
     if person.rows and (row.email or person.rows[0].email) != person.rows[0].email:
         yield Bad(line, "email", "differs from that of an earlier row of this member; write it the same in all")
     if row.challenge_id and any(row.challenge_id == known.challenge_id for known in person.rows):

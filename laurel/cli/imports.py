@@ -33,7 +33,7 @@ def bring(
 ) -> None:
     """Bring members, lots, counts and tier points in, then compare with the ledger; again, it changes nothing."""
     moment = as_of.astimezone() if as_of.tzinfo else as_of.replace(tzinfo=UTC)
-    people, bad = gather(read(file))
+    people, bad = gather(read(file), datetime.now(UTC))
 
     async def work() -> Report:
         async with _client(SERVICES[INGEST], program) as edge, _client(SERVICES[POINTS], program) as points:

@@ -32,7 +32,7 @@ class Shop:
     points: Harness
 
     async def bring(self, path: Path) -> Report:
-        people, bad = gather(read(path))
+        people, bad = gather(read(path), NOW)
         report = await self.importer.bring_all(people, lambda _: None)
         report.bad = [*bad, *report.bad]
         return report
@@ -130,7 +130,7 @@ async def test_what_the_service_refuses_is_kept_for_mending(shop: Shop, tmp_path
 def test_bad_cells_are_named_by_line_and_column(tmp_path: Path) -> None:
     path = tmp_path / "m.csv"
     path.write_text("customer_id,points,expires_at\na,many,\nb,5,soon\n,5,\nd,5,\n")
-    people, bad = gather(read(path))
+    people, bad = gather(read(path), NOW)
     assert [(fault.line.number, fault.column) for fault in bad] == [(2, "points"), (3, "expires_at"), (4, "")]
     assert [person.customer for person in people] == [{"customer_id": "d"}]
     with write_rejected(path, bad).open() as file:
@@ -139,10 +139,18 @@ def test_bad_cells_are_named_by_line_and_column(tmp_path: Path) -> None:
     assert all(row["problem"] for row in rows)
 
 
+def test_points_that_are_earned_in_the_future_are_a_bad_cell(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text("customer_id,points,earned_at\na,5,2030-01-01T00:00:00Z\na,7,\nb,5,2026-03-01T00:00:00Z\n")
+    people, bad = gather(read(path), NOW)
+    assert [(fault.line.number, fault.column) for fault in bad] == [(2, "earned_at"), (3, "")]
+    assert [person.customer for person in people] == [{"customer_id": "b"}]
+
+
 def test_odd_digits_are_a_bad_cell(tmp_path: Path) -> None:
     path = tmp_path / "m.csv"
     path.write_text(f"customer_id,points\na,²\nb,{'9' * 5000}\nc, 7 \n")
-    people, bad = gather(read(path))
+    people, bad = gather(read(path), NOW)
     assert [(fault.line.number, fault.column) for fault in bad] == [(2, "points"), (3, "points")]
     assert [person.rows[0].points for person in people] == [7]
 

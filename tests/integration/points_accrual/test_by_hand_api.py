@@ -278,6 +278,16 @@ async def test_who_was_merged_spends_from_the_household_of_the_survivor(ledger: 
     assert answer.status_code == 201, answer.text
 
 
+async def test_points_that_are_earned_in_the_future_are_not_taken_over(ledger: Harness) -> None:
+    """They would be spendable from then on, maybe after they ran out; the field is named."""
+    for ends in ("2028-01-01T00:00:00Z", "2032-01-01T00:00:00Z", None):
+        lot = {"points": 5, "earned_at": "2030-01-01T00:00:00Z", "expires_at": ends}
+        body = {"import_id": "old", "as_of": NOW.isoformat(), "lots": [{"points": 1}, lot]}
+        answer = await post(ledger, f"members/{ANN}/imports", body)
+        assert (answer.status_code, answer.json()["type"]) == (422, "urn:laurel:earned_at"), answer.text
+        assert "Lot 2: `earned_at`" in answer.json()["detail"]
+
+
 async def test_input_that_no_table_can_hold_is_refused(ledger: Harness) -> None:
     path = f"members/{ANN}"
     lot = {"points": 10, "expires_at": "2027-01-01T00:00:00Z", "activates_at": "2027-06-01T00:00:00Z"}

@@ -1,5 +1,6 @@
 """Programs, orders and an in-memory ledger for the tests of points-accrual."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -11,6 +12,7 @@ from contracts.base import Event
 from contracts.ids import derived_id
 from contracts.members import MemberChangedV1
 from contracts.orders import Amount, OrderChangedV1, OrderLine, Refund, RefundLine
+from contracts.points import PointsEvent
 from contracts.program import Basis, Program, ProgramBook, ProgramPublishedV1, SpendRule
 from contracts.referrals import ReferralConfirmedV1, ReferralReversedV1
 from contracts.tiers import StandingChangedV1, StandingInterval
@@ -232,6 +234,21 @@ class Ledger(ledger.Ledger):
                 assert not (lot.expires_at and lot.activates_at) or lot.activates_at <= lot.expires_at
                 by_state[lot.state] += lot.remaining
             assert by_state == {"pending": account.pending, "active": account.active, "ended": 0}
+
+    def check_told(self) -> None:
+        """Each transfer is told by one event, each event has an id of its own, and the last tells what is there."""
+        made = {
+            item.transfer_id: (item.debit, item.credit, item.points)
+            for account in self.world.accounts.values() for decision in account.decisions for item in decision.postings
+        }  # fmt: skip
+        events = [event for event in self.events() if isinstance(event, PointsEvent)]
+        told = [(item.transfer_id, (item.debit, item.credit, item.points)) for event in events
+                for item in event.transfers]  # fmt: skip
+        assert dict(told) == made
+        assert set(Counter(transfer_id for transfer_id, _ in told).values()) <= {1}
+        assert set(Counter(event_id for (_, event_id, _), _ in self.world.outbox).values()) <= {1}
+        for member_id, balances in {event.member_id: event.balances for event in events}.items():
+            assert balances == self.world.accounts[member_id].balances()
 
     def _check_claims(self) -> None:
         """By order and rule, the transfers made what the claim says."""

@@ -241,6 +241,7 @@ def test_kept_decisions_make_the_same_ledger(data: st.DataObject, steps: int) ->
     same(shop.ledger)
     shop.ledger.sweep(LATER)
     same(shop.ledger)
+    shop.ledger.check_told()
 
 
 def test_every_kind_of_decision_can_be_made_again() -> None:

@@ -43,7 +43,7 @@ class ExtensionRequest(ReasonRequest):
 
 
 class ReinstatementRequest(ReasonRequest):
-    """Points that ran out, to be spent until then."""
+    """Points that ran out, to be spent until then; or longer, where other points of the lot can be."""
 
     lot_id: UUID
     until: Instant

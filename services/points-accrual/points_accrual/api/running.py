@@ -24,7 +24,7 @@ IdempotencyKey = Annotated[
 Act = Callable[[World, Account, Any, str, Trace], Any]
 NeedOf = Callable[[datetime], store.Need]
 """What a command can touch, at the moment of its transaction."""
-STATUS_OF = {"unknown_reward": 404, "unknown_coupon": 404, "amount": 422, "until": 422}
+STATUS_OF = {"unknown_reward": 404, "unknown_coupon": 404, "amount": 422, "until": 422, "earned_at": 422}
 
 
 def no_member() -> Problem:

@@ -17,6 +17,7 @@ from contracts.points import (
     PointsExpiredV1,
     PointsExpiringV1,
     PointsGrantedV1,
+    PointsReinstatedV1,
     RuleShare,
     Transfer,
 )
@@ -41,6 +42,18 @@ def announce_time(world: World, account: Account, decision: Decision) -> list[An
             events.append(announcement(kind.model_construct(**values)))
     events += [_expiring(world, account, decision, place) for place in range(len(decision.warned))]
     return events
+
+
+def announce_revived(world: World, account: Account, decision: Decision) -> list[Announcement]:
+    """What had run out and can be spent again: by hand, or by something that the member turns out to have done. It says
+    when the first of it runs out anew.
+    """
+    lots = [account.lots[item.lot_id] for item in decision.postings if item.lot_id is not None and _revived(item)]
+    if not lots:
+        return []
+    ends = min((lot.expires_at for lot in lots if lot.expires_at is not None), default=None)
+    version = lots[0].program_version
+    return [told(world, account, decision, PointsReinstatedV1, _revived, version, expires_at=ends)]
 
 
 def _expiring(world: World, account: Account, decision: Decision, place: int) -> Announcement:
@@ -104,6 +117,15 @@ def _activated(posting: Posting) -> bool:
 
 def _expired(posting: Posting) -> bool:
     return posting.debit == "active" and posting.credit == "expired"
+
+
+def is_waived(posting: Posting) -> bool:
+    """Whether it forgives what was owed."""
+    return (posting.debit, posting.credit) == ("waived", "deficit")
+
+
+def _revived(posting: Posting) -> bool:
+    return posting.debit == "expired" and posting.credit in ("active", "deficit")
 
 
 def _base(claim: Claim) -> OrderBase:

@@ -83,6 +83,7 @@ class Reinstate(ByPerson):
 
     lot_id: UUID
     until: Instant
+    """What lives of the lot longer does so all the same."""
     points: Annotated[int, Field(gt=0)] | None = None
     """Without: all that ran out of it."""
 
@@ -128,6 +129,7 @@ class OpeningLot(Model):
     activates_at: Instant | None = None
     """Without: they can be spent at once."""
     earned_at: Instant | None = None
+    """Not in the future: without, they are as old as the import."""
 
 
 class OpeningCount(Model):

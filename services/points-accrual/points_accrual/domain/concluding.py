@@ -6,7 +6,7 @@ from dataclasses import replace
 from contracts.points import Cause
 
 from .account import Account, Decision
-from .announcing import announce_claim, announce_time
+from .announcing import announce_claim, announce_revived, announce_time
 from .claims import Claim
 from .judging import JUDGES, Verdict, ineligible
 from .limits import Limited, limited, pinned, used_by
@@ -41,7 +41,7 @@ def conclude(
         counted = _leave(world, account, claim, world.book(account.program_id, moved_from))
     found = limited(counted, book, verdict, lambda c, w: _room(world, account, decision, counted, c, w))
     before = {ceiling.name: used_by(counted, ceiling) for ceiling in book.ceilings}
-    settle(account, member, claim, book, verdict, found.granted, decision.effective_at)
+    settle(world, account, member, claim, book, verdict, found.granted, decision.effective_at)
     _use(world, account, claim, book, found, before)
     claim.base, claim.reason = verdict.base, _reason(verdict, found)
     decision.cause = _cause(decision, claim)
@@ -56,8 +56,9 @@ def conclude(
 def finish(
     world: World, account: Account, decision: Decision, trace: Trace, events: Iterable[Announcement] = ()
 ) -> None:
-    """Tell what time did when the decision advanced the account, and then what it did itself."""
-    for event in (*announce_time(world, account, decision), *events):
+    """Tell what time did when the decision advanced the account, what lives again, and then what it did itself."""
+    since = (*announce_time(world, account, decision), *announce_revived(world, account, decision))
+    for event in (*since, *events):
         world.tell(event, trace)
 
 

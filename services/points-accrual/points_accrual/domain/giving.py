@@ -200,8 +200,8 @@ def about(account: Account, coupon: Coupon) -> dict[str, object]:
 
 
 def restore(
-    account: Account, uses: list[tuple[UUID, int]], skip: int, points: int, decision: Decision, book: Rulebook,
-    *, debit: Bucket, grace_days: int,
+    world: World, account: Account, uses: list[tuple[UUID, int]], skip: int, points: int, decision: Decision,
+    book: Rulebook, *, debit: Bucket, grace_days: int,
 ) -> None:  # fmt: skip
     """Points go back into the lots that they came from, those used last first; `skip` went back before.
 
@@ -216,7 +216,7 @@ def restore(
             continue
         points -= part
         lot = account.lots[lot_id]
-        keep_up(account, lot, book)
+        keep_up(world, account, lot, book)
         if lot.state == "ended" and grace_days:
             lot.state, lot.warnings = "active", ()
             lot.expires_at = end_of_days(at, grace_days, book)
@@ -234,7 +234,7 @@ def give_back(world: World, account: Account, decision: Decision, coupon: Coupon
     change = target - coupon.returned
     if change > 0:
         days = book.program.redemption.returned_days
-        restore(account, coupon.uses, coupon.returned, change, decision, book, debit="redeemed", grace_days=days)
+        restore(world, account, coupon.uses, coupon.returned, change, decision, book, debit="redeemed", grace_days=days)
     elif change < 0:
         change = -_take_again(account, decision, -change, book)
     coupon.returned += change

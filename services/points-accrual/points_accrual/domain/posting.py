@@ -10,9 +10,11 @@ from .judging import Verdict, judge_order
 from .lots import Lot
 from .rulebook import Rulebook
 from .terms import date, open_lot
+from .world import World
 
 
 def settle(
+    world: World,
     account: Account,
     member: Member,
     claim: Claim,
@@ -47,7 +49,7 @@ def settle(
             terms = book.terms_of(rule_id)
             if terms not in lots:
                 lots[terms] = open_lot(account, claim, book, terms, at)
-            raise_by(account, lots[terms], change, rule_id=rule_id, book=book, at=at)
+            raise_by(world, account, lots[terms], change, rule_id=rule_id, book=book, at=at)
     claim.granted = {**dict.fromkeys(claim.granted, 0), **granted}
 
 

@@ -121,7 +121,7 @@ def _settle(
     book = world.book(account.program_id, claim.program_version)
     member = world.members[account.member_id]
     verdict = judge_given(member, claim, book)
-    settle(account, member, claim, book, verdict, wanted, decision.effective_at)
+    settle(world, account, member, claim, book, verdict, wanted, decision.effective_at)
     claim.reason = verdict.reason
     cause = Cause(
         kind="challenge", id=claim.key.id[:255], rule_id=challenge_id, number=number,

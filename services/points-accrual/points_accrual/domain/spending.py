@@ -5,12 +5,12 @@ from typing import Any
 from uuid import UUID
 
 from contracts.ids import derived_id
-from contracts.points import Bucket, Cause, PointsHeldV1, PointsRedeemedV1, PointsReleasedV1
+from contracts.points import Bucket, Cause, PointsHeldV1, PointsRedeemedV1, PointsReleasedV1, PointsWaivedV1
 from contracts.program import DrawEntry, Perk, Program, Reward
 from contracts.rewards import RewardExpiredV1
 
 from .account import Account, Decision, begin, debit_active, post
-from .announcing import told
+from .announcing import is_waived, told
 from .catalogue import (
     RefusedError,
     check_allowed,
@@ -122,10 +122,10 @@ def capture(world: World, account: Account, command: Capture, key: str, trace: T
         forgive(account, owed, at=decision.effective_at, program_version=coupon.program_version, kinds=("held",))
     coupon.order = command.order or coupon.order
     coupon.code = draw_code(world, account, decision, reward, coupon.coupon_id)
-    events = [
-        _spent(world, account, decision, coupon, PointsRedeemedV1),
-        issue(world, account, decision, book, reward, coupon),
-    ]
+    events = [_spent(world, account, decision, coupon, PointsRedeemedV1)]
+    if any(is_waived(posting) for posting in decision.postings):
+        events.append(told(world, account, decision, PointsWaivedV1, is_waived, coupon.program_version))
+    events.append(issue(world, account, decision, book, reward, coupon))
     return _answer(world, account, decision, coupon, events, trace, handed_out=True)
 
 
@@ -140,7 +140,7 @@ def release(world: World, account: Account, command: Release, key: str, trace: T
 def let_go(world: World, account: Account, decision: Decision, coupon: Coupon) -> list[Announcement]:
     """Held points go back into their lots; those of a lot that has run out run out now."""
     book = world.book(account.program_id, coupon.program_version)
-    restore(account, coupon.uses, 0, coupon.points, decision, book, debit="held", grace_days=0)
+    restore(world, account, coupon.uses, 0, coupon.points, decision, book, debit="held", grace_days=0)
     coupon.state = "released"
     world.touched_coupons.add(coupon.coupon_id)
     count_limits(world, account, coupon, -1)

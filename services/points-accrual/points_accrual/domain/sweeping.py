@@ -9,7 +9,7 @@ from contracts.points import Cause, PointsWaivedV1
 
 from .account import Account, begin
 from .again import by_program, judge_enrolment, judge_one
-from .announcing import told
+from .announcing import is_waived, told
 from .calendar import days_later
 from .clawback import forgive
 from .commands import GiveGift, Lapse, RunOut, Sweep, WriteOff
@@ -163,10 +163,7 @@ def write_off(world: World, account: Account, command: WriteOff, due_at: datetim
     )  # fmt: skip
     trace = Trace.fresh(cause.id)
     finish(world, account, decision, trace)
-    event = told(
-        world, account, decision, PointsWaivedV1, lambda posting: posting.debit == "waived", command.program_version
-    )  # fmt: skip
-    world.tell(event, trace)
+    world.tell(told(world, account, decision, PointsWaivedV1, is_waived, command.program_version), trace)
 
 
 def _forgive(world: World, account: Account, due_at: datetime) -> None:

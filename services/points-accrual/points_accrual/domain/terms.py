@@ -78,8 +78,9 @@ def renew(world: World, account: Account, what: str, at: datetime, posted_at: da
     """The member did something at `at`: points that run out by inactivity live longer. When it was is kept also where
     none do: a later version may ask.
 
-    What is learnt late counts from when it happened: points that ran out since, for want of it, are active again, and
-    live on by what was done last, if that was before they would have run out then.
+    What is learnt late counts from when it happened: points that ran out since, for want of it, live on by what was
+    done last, if that was before they would have run out then. They are active again, unless that is over by now, too:
+    then they are as gone as if it had been known, and pay no debt. What else is learnt may still revive them.
     """
     if account.active_at is None or at > account.active_at:
         account.active_at, account.changed = at, True
@@ -101,13 +102,20 @@ def renew(world: World, account: Account, what: str, at: datetime, posted_at: da
             lot.expires_at = later
             account.touched.add(lot.lot_id)
             if lot.state == "ended":
+                if later <= posted_at and account.decisions[-1].mended("over"):
+                    continue
                 lot.state, points, lot.expired = "active", lot.expired, 0
                 credit_active(account, lot, points, debit="expired", at=posted_at)
             warn(account, lot, rule, book)
 
 
-def keep_up(account: Account, lot: Lot, book: Rulebook) -> None:
-    """An empty lot is not renewed with the others: what comes back to it lives as long as if it had been."""
+def keep_up(world: World, account: Account, lot: Lot, judged_by: Rulebook) -> None:
+    """An empty lot is not renewed with the others: what comes back to it lives as long as if it had been, by the
+    version of the lot, whichever version judges why it comes back.
+    """
+    book = judged_by
+    if lot.program_version != book.program.version and account.decisions[-1].mended("own_version"):
+        book = world.book(account.program_id, lot.program_version)
     _, rule = book.terms(lot.terms, lot.claim.kind)
     if lot.remaining or lot.expired or rule.inactive_months is None or rule.renewed_by:
         return
