@@ -1,12 +1,13 @@
 """HTTP as every service speaks it: problem details (RFC 9457), bounded bodies, trace context."""
 
+import json
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
 import asyncpg
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
@@ -161,23 +162,44 @@ _MAY_BE_THAT = (b"\\u", b"\x00", b"\xed")
 """Without any of these in its bytes no JSON holds such a character: most is not looked through."""
 
 
-async def _only_texts_for_tables(request: Request) -> None:
+class _Texts:
     """A 422 for zero characters and halves of surrogate pairs, wherever they come in: PostgreSQL takes none, and in an
-    event they would be everybody's trouble. One guard for all routes; the `answered` ones do not come by here, since
+    event they would be everybody's trouble. One guard for all routes but the `answered` ones, which come before it:
     what a platform signed is stored as it is.
     """
-    wrong = "\x00" in request.scope["path"] or b"%00" in request.scope["query_string"]
-    if request.method != "GET" and not wrong:
-        try:
-            body = await request.body()  # Kept by who has read it already.
-        except ClientDisconnect as error:
-            raise Problem(400, "Cut off", "the connection ended before the body did") from error
-        if any(part in body for part in _MAY_BE_THAT):
-            with suppress(ValueError, RecursionError):  # Then it is no JSON: it has no texts, and its route refuses it.
-                wrong = _is_in(await request.json())
-    if wrong:
-        text = "no text may hold a zero character or half of a surrogate pair"
-        raise Problem(422, "Invalid request", text)
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        wrong = "\x00" in scope["path"] or b"%00" in scope["query_string"]
+        if not wrong and scope["method"] != "GET":
+            body = await Request(scope, receive).body()
+            wrong, receive = _is_wrong(body), _once_more(body, receive)
+        if wrong:
+            text = "no text may hold a zero character or half of a surrogate pair"
+            await Problem(422, "Invalid request", text).response()(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+def _once_more(body: bytes, receive: Receive) -> Receive:
+    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replayed() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return replayed
+
+
+def _is_wrong(body: bytes) -> bool:
+    if any(part in body for part in _MAY_BE_THAT):
+        with suppress(ValueError, RecursionError):  # Then it is no JSON: it has no texts, and its route refuses it.
+            return _is_in(json.loads(body))
+    return False
 
 
 def _is_in(value: Any) -> bool:
@@ -245,7 +267,6 @@ def create_app(title: str, *, body_bytes_max: int, routes: APIRouter | None = No
     app = FastAPI(
         title=f"Laurel {title}", version="1", docs_url="/docs", redoc_url=None, openapi_url="/openapi.json",
         redirect_slashes=False,  # A redirect would name the scheme and port of this side of the proxy.
-        dependencies=[Depends(_only_texts_for_tables)],
     )  # fmt: skip
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_invalid)
@@ -253,6 +274,7 @@ def create_app(title: str, *, body_bytes_max: int, routes: APIRouter | None = No
     # Said one by one: what only `Exception` covers is raised again for the server, which writes down its stack.
     for kind in (*TRANSIENT, asyncpg.InterfaceError, Retry, Exception):
         app.add_exception_handler(kind, _on_error)
+    app.add_middleware(_Texts)
     asked = [route for route in routes.routes if isinstance(route, _Asked)] if routes else []
     app.add_middleware(_First, routes=asked)
     app.add_middleware(_Edge, body_bytes_max=body_bytes_max)
