@@ -10,7 +10,7 @@ import pytest
 from contracts.orders import OrderChangedV1
 from order_ingest import store
 from order_ingest.store import DeliveryInfo
-from tests.unit.order_ingest.payloads import body, genuine, order
+from tests.unit.order_ingest.payloads import body, genuine, line, order
 
 from .conftest import SECRET, Edge, later, sign
 
@@ -220,13 +220,13 @@ async def test_one_that_fails_only_when_it_is_kept_is_found(edge: Edge) -> None:
     """Its canonical order is larger than a record may be, which only the outbox can say."""
     await edge.send(body(order(id=2)), body(order(id=3)))
     # One character of a text may take six in JSON, so that what came in under the limit may go out above it.
-    note = [{"name": str(number), "value": "\x01" * 9_000} for number in range(100)]
+    lines = [line(number, price="0.10", title="\x01" * 900) for number in range(300)]
     await edge.fetch(
         """INSERT INTO deliveries (program_id, source, connection_id, platform, topic, headers, body, body_sha256,
                received_at)
            VALUES ('aurora', 'shop', $1, 'shopify', '', '{}', $2, sha256($2), now())""",
         edge.connection_id,
-        body(order(id=1, note_attributes=note)),
+        body(order(id=1, line_items=lines)),
     )
     await edge.send(body(order(id=4)))
     rows = await edge.fetch("SELECT status, reason FROM deliveries ORDER BY delivery_id")
