@@ -185,20 +185,6 @@ async def test_no_key_of_a_client_is_that_of_an_approval(ledger: Harness) -> Non
     assert (again.status_code, again.json()) == (201, done.json())
 
 
-async def test_what_was_approved_when_its_key_could_be_a_clients_is_known(ledger: Harness) -> None:
-    path, asked = f"members/{ANN}/adjustments", {"points": 500, "reason": "why"}
-    approved = await approve(ledger, await post(ledger, path, asked, key="1"))
-    async with ledger.context.pool.acquire() as connection:
-        await connection.execute("TRUNCATE approvals")
-        await connection.execute(
-            "UPDATE commands SET idempotency_key = replace(idempotency_key, 'approval ', 'approval-')"
-        )
-    again = await post(ledger, path, asked, key="1")
-    assert (again.status_code, again.json()) == (201, approved.json())
-    other = await post(ledger, path, asked | {"points": 501}, key="1")
-    assert other.json()["title"] == "Idempotency key used"
-
-
 async def test_a_lender_has_keys_of_their_own(ledger: Harness) -> None:
     await ledger.deliver(enrolled(NOW - 9 * DAY, member_id=BOB))
     for member_id in (ANN, BOB):

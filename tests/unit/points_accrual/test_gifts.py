@@ -2,11 +2,8 @@
 
 from typing import Any
 
-import pytest
-
 from contracts.orders import OrderChangedV1
 from contracts.program import Program
-from points_accrual.domain import giving
 from points_accrual.domain.giving import waits
 from points_accrual.domain.world import UseKey
 from points_accrual.store.coupons import gifts
@@ -141,21 +138,6 @@ def test_two_who_are_one_get_no_more_than_there_is() -> None:
     same(ledger)
 
 
-def test_a_gift_of_who_was_merged_that_was_pinned_as_the_own_is_made_again() -> None:
-    """So it was named before both could be given by one decision."""
-    codes: list[str] = []
-    ledger = waiting(codes, program(rest={"rewards": [POOLED], "challenges": challenge(1, reward="ten-off")}))
-    ledger.send(enrolled(member_id=BOB), bought(1, 1, member_id=BOB), merge(BOB, ANN, T0 + 2 * DAY))
-    codes.append("A")
-    ledger.sweep(T0 + 3 * DAY)
-    pinned = ledger.account().decisions[-1].pinned
-    whose = f"gift:{BOB}:c:1:1"
-    assert pinned == {whose: True, f"code:{whose}": "A"}
-    del pinned[whose]
-    pinned["code:c:1:1"] = pinned.pop(f"code:{whose}")
-    same(ledger)
-
-
 def with_draw(challenges: list[dict[str, Any]], version: int = 1, day: int = 0, **ticket: Any) -> Program:
     """A program with a draw that closes on the fifth day."""
     draws = [{"id": "bike", "name": {"en": "Bike"}, "closes_at": T0 + 5 * DAY, "winners": 1, "commitment": "0" * 64}]
@@ -177,14 +159,4 @@ def test_a_ticket_that_waited_until_its_draw_closed_waits_no_more() -> None:
     ledger.send(published(with_draw([], version=2, day=15))).sweep(T0 + 7 * DAY)
     assert len(ledger.world.coupons) == 1
     assert not any(waits(claim) for claim in ledger.claims())
-    same(ledger)
-
-
-def test_a_ticket_that_was_given_before_anybody_asked_whether_it_is_late_is_made_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    with monkeypatch.context() as before:
-        before.setattr(giving, "closed", lambda *_: None)
-        ledger = Ledger(with_draw(challenge(1, reward="ticket"))).send(enrolled(), bought(1, 1, at=6))
-    assert len(ledger.world.coupons) == 1
     same(ledger)

@@ -1,6 +1,5 @@
 """Points that live on, or again, by what their member does or the shop decides; and what is told of it."""
 
-from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +8,6 @@ import pytest
 from contracts.orders import OrderChangedV1
 from contracts.points import PointsReinstatedV1, PointsWaivedV1
 from points_accrual.domain import adjusting, sharing, spending
-from points_accrual.domain.account import Decision
 from points_accrual.domain.catalogue import RefusedError
 from points_accrual.domain.commands import Capture, Import, Join, OpeningLot, Redeem, Reinstate, Reverse
 from points_accrual.domain.lots import Lot
@@ -26,7 +24,7 @@ from tests.unit.points_accrual.samples import (
     order,
     program,
 )
-from tests.unit.points_accrual.test_replaying import again, same
+from tests.unit.points_accrual.test_replaying import same
 
 EVERYBODY = (ANN, BOB, CAT)
 BY_HAND: dict[str, Any] = {"actor": "test", "reason": "because"}
@@ -187,31 +185,11 @@ def test_what_is_reinstated_shortens_nothing_that_lives() -> None:
     assert ledger.sweep(T0 + 319 * DAY).buckets() == (0, 100, 0)
 
 
-def test_what_is_earned_in_the_future_is_not_taken_over_but_again() -> None:
-    """On a replay what was accepted once is accepted again."""
+def test_what_is_earned_in_the_future_is_not_taken_over() -> None:
     ledger = Ledger().send(enrolled())
     known = Import(import_id="old", as_of=T0, lots=(OpeningLot(points=5, earned_at=T0),))
     ahead = known.model_copy(update={"lots": (OpeningLot(points=5, earned_at=T0 + 9 * DAY),)})
     with pytest.raises(RefusedError, match="Lot 1: `earned_at` is in the future"):
         ledger.do(adjusting.bring_in, ANN, ahead, T0 + DAY)
     ledger.do(adjusting.bring_in, ANN, known, T0 + DAY)
-    ledger.account().decisions[-1].input = ahead.model_dump_json()
-    (lot,) = again(ledger).accounts[ANN].lots.values()
-    assert (lot.remaining, lot.activates_at) == (5, T0 + 9 * DAY)
-
-
-OF_BEFORE: dict[str, Callable[[], Ledger]] = {
-    "over": late_deed,
-    "own_version": lambda: reversed_late({"inactive_months": 6}, {"months": 12}),
-    "never_sooner": reinstated,
-}
-
-
-@pytest.mark.parametrize("name", OF_BEFORE)
-def test_what_was_decided_before_a_mend_is_made_again_as_it_was(name: str) -> None:
-    with pytest.MonkeyPatch.context() as before:
-        before.setattr(Decision, "mended", lambda _decision, _name: False)
-        ledger = OF_BEFORE[name]()
-    same(ledger)
-    pins = [decision.pinned for decision in OF_BEFORE[name]().account().decisions]
-    assert any(name in pinned for pinned in pins)
+    assert ledger.buckets() == (0, 5, 0)

@@ -7,7 +7,7 @@ import pytest
 
 from contracts.orders import OrderChangedV1
 from contracts.program import Program
-from points_accrual.domain import adjusting, reaching, sharing, spending
+from points_accrual.domain import adjusting, sharing, spending
 from points_accrual.domain.commands import Freeze, Join, Redeem, Release, Send
 from tests.unit.points_accrual.programs import CAT
 from tests.unit.points_accrual.samples import (
@@ -161,13 +161,4 @@ def test_what_two_who_are_one_reach_keeps_its_place(first: UUID) -> None:
     ledger.do(spending.redeem, ANN, Redeem(reward_id="credit", amount_minor=17000), T0 + 12 * DAY)
     ledger.send(_bought(4, 13))
     assert (_given(ledger), ledger.buckets()) == (240, (0, 70, 0))
-    same(ledger)
-
-
-def test_places_of_before_they_were_kept_are_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Then an account's own times came before those of who was merged into it."""
-    with monkeypatch.context() as before:
-        before.setattr(reaching, "_for_ever", lambda _: False)
-        ledger = _counting().send(_bought(1, 1), _bought(2, 2, member_id=BOB), merge(BOB, ANN, T0 + 3 * DAY))
-        ledger.send(_bought(3, 11), _bought(4, 13))
     same(ledger)

@@ -70,13 +70,6 @@ class Decision:
             self.pinned[name] = now() if self.recorded is None else self.recorded[name]
         return self.pinned[name]
 
-    def mended(self, name: str) -> bool:
-        """Whether a mend counts; asked only where that makes a difference, and pinned.
-
-        What was decided before the mend lacks the pin, and is made again as it was.
-        """
-        return (self.recorded is None or name in self.recorded) and bool(self.pin(name, lambda: True))
-
 
 @dataclass(slots=True)
 class Account:

@@ -123,7 +123,7 @@ def reinstate(world: World, account: Account, command: Reinstate, key: str, trac
         raise RefusedError("amount", f"Only {lot.expired} points of it ran out.")
     if command.until <= decision.effective_at:
         raise RefusedError("until", "`until` has passed.")
-    lot.state, lot.expires_at = "active", _until(lot, command, decision)
+    lot.state, lot.expires_at = "active", _until(lot, command)
     lot.expired -= points
     book = world.book(account.program_id, lot.program_version)
     warn(account, lot, book.terms(lot.terms, lot.claim.kind)[1], book)
@@ -131,11 +131,11 @@ def reinstate(world: World, account: Account, command: Reinstate, key: str, trac
     return _answer(world, account, decision, [], trace)  # `finish` tells it, like all that lives again.
 
 
-def _until(lot: Lot, command: Reinstate, decision: Decision) -> datetime | None:
+def _until(lot: Lot, command: Reinstate) -> datetime | None:
     """Never sooner than what lives of the lot runs out: that is not what anybody asked for."""
     ends = lot.expires_at
     sooner = lot.state == "active" and (ends is None or command.until < ends)
-    return ends if sooner and decision.mended("never_sooner") else command.until
+    return ends if sooner else command.until
 
 
 def bring_in(world: World, account: Account, command: Import, key: str, trace: Trace) -> Answer:
@@ -172,8 +172,7 @@ def _open(
     account: Account, book: Rulebook, claim: ClaimKey, decision: Decision, opening: OpeningLot, place: int
 ) -> None:
     at = decision.effective_at
-    # On a replay what was taken over before that was asked stays.
-    if opening.earned_at is not None and opening.earned_at > at and decision.recorded is None:
+    if opening.earned_at is not None and opening.earned_at > at:
         raise RefusedError("earned_at", f"Lot {place + 1}: `earned_at` is in the future; nobody has those points yet.")
     if opening.expires_at is not None and opening.expires_at <= at:
         raise RefusedError("expired", f"Lot {place + 1} has run out already.")

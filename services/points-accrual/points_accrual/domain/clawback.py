@@ -8,7 +8,6 @@ from contracts.points import Bucket
 
 from .account import Account, credit_active, debit_active, post
 from .lots import Lot, Taking
-from .rulebook import Rulebook
 from .terms import keep_up
 from .world import World
 
@@ -18,37 +17,35 @@ back what was not used, and what was used is owed by the next time it is reached
 """
 
 
-def raise_by(
-    world: World, account: Account, lot: Lot, points: int, *, rule_id: str, book: Rulebook, at: datetime
-) -> None:
+def raise_by(world: World, account: Account, lot: Lot, points: int, *, rule_id: str, at: datetime) -> None:
     """Grant more. First the claim's own clawbacks are undone, last first; only the rest is new, in the same lot."""
     while points and lot.takings:
         last = lot.takings[-1]
         part = min(points, last.points)
-        _undo(world, account, lot, last, part, rule_id=rule_id, book=book, at=at)
+        _undo(world, account, lot, last, part, rule_id=rule_id, at=at)
         last.points -= part
         points -= part
         if not last.points:
             lot.takings.pop()
     account.touched.add(lot.lot_id)
     if points:
-        _credit(world, account, lot, points, debit="source", rule_id=rule_id, book=book, at=at)
+        _credit(world, account, lot, points, debit="source", rule_id=rule_id, at=at)
 
 
 def _credit(
-    world: World, account: Account, lot: Lot, points: int, *, debit: Bucket, rule_id: str, book: Rulebook, at: datetime
-) -> None:
+    world: World, account: Account, lot: Lot, points: int, *, debit: Bucket, rule_id: str, at: datetime
+) -> None:  # fmt: skip
     if lot.state == "pending":
         _post(account, lot, debit, "pending", points, rule_id, at)
         lot.remaining += points
     else:
-        keep_up(world, account, lot, book)
+        keep_up(world, account, lot)
         credit_active(account, lot, points, debit=debit, at=at, rule_id=rule_id)
 
 
 def _undo(
-    world: World, account: Account, lot: Lot, taking: Taking, points: int, *, rule_id: str, book: Rulebook, at: datetime
-) -> None:
+    world: World, account: Account, lot: Lot, taking: Taking, points: int, *, rule_id: str, at: datetime
+) -> None:  # fmt: skip
     if taking.kind == "waived":
         _post(account, lot, "clawed_back", "waived", points, rule_id, at)
     elif taking.kind == "expired":
@@ -56,10 +53,10 @@ def _undo(
         lot.expired += points
     elif taking.kind == "active" and taking.lot_id is not None and taking.lot_id != lot.lot_id:
         other = account.lots[taking.lot_id]
-        keep_up(world, account, other, book)
+        keep_up(world, account, other)
         credit_active(account, other, points, debit="clawed_back", at=at, rule_id=rule_id, by=lot)
     else:  # What is still owed is forgiven first by crediting it; the rest is the lot's own again.
-        _credit(world, account, lot, points, debit="clawed_back", rule_id=rule_id, book=book, at=at)
+        _credit(world, account, lot, points, debit="clawed_back", rule_id=rule_id, at=at)
 
 
 def lower_by(

@@ -119,6 +119,8 @@ class HandOut(Command):
     to_member_id: UUID
     points: Annotated[int, Field(gt=0)]
     why: Literal["gift", "household"]
+    arrives_at: Instant | None = None
+    """By the clock of who takes them, which may be ahead."""
 
 
 class OpeningLot(Model):

@@ -90,7 +90,9 @@ def give(
     book = world.book(account.program_id, claim.program_version)
     reward = book.program.reward(claim.detail["reward"])
     assert reward is not None
-    what = _pinned_as(account, decision, claim)
+    challenge, number, generation = (claim.detail[name] for name in ("challenge", "number", "generation"))
+    # What is pinned is named by whose it is: one decision may give each of two who turned out to be one their first.
+    what = f"{claim.key.id}:{generation}"
     if _comes_too_late(world, account, decision, reward, what):
         claim.detail.pop("waiting", None)
         return []
@@ -101,12 +103,11 @@ def give(
         claim.detail["waiting"] = True
         return []
     claim.detail.pop("waiting", None)
-    coupon_id = derived_id(decision.effective_at, "gift", claim.key, claim.detail["generation"])
+    coupon_id = derived_id(decision.effective_at, "gift", claim.key, generation)
     value = reward.value_minor if isinstance(reward, AnyAmount) else None
     coupon = Coupon(
         coupon_id, account.program_id, account.member_id, reward.id, reward.type, book.program.version, 0,
-        decision.effective_at, value_minor=value, code=code,
-        challenge=(claim.detail["challenge"], claim.detail["number"]),
+        decision.effective_at, value_minor=value, code=code, challenge=(challenge, number),
         windows={stock_key(account.program_id, reward.id).name: ""} if counts else {},
     )  # fmt: skip
     count_limits(world, account, coupon, 1)
@@ -114,34 +115,13 @@ def give(
     return [issue(world, account, decision, book, reward, coupon)]
 
 
-def _pinned_as(account: Account, decision: Decision, claim: Claim) -> str:
-    """What the values that are pinned for a gift are called. Of members who were merged into the account it is said
-    whose it is: one decision may give each of them their first.
-
-    That it was said is pinned: in decisions made before, theirs are named like the account's own.
-    """
-    challenge, number, generation = (claim.detail[name] for name in ("challenge", "number", "generation"))
-    whose = f"gift:{claim.key.id}:{generation}"
-    if claim.member_id == account.member_id or (decision.recorded is not None and whose not in decision.recorded):
-        return f"{challenge}:{number}:{generation}"
-    decision.pin(whose, lambda: True)
-    return whose
-
-
 def _comes_too_late(world: World, account: Account, decision: Decision, reward: Reward, what: str) -> bool:
-    """Whether the draw that a ticket is for has closed.
-
-    Pinned, since versions that are published later may know the draw otherwise; what was given before this was asked
-    has nothing pinned.
-    """
+    """Whether the draw that a ticket is for has closed. Pinned: later versions may know the draw otherwise."""
     if not isinstance(reward, DrawEntry):
         return False
-    name, versions = f"closed:{what}", world.programs.versions(account.program_id)
-    if decision.recorded is None:
-        late = closed(versions, reward.draw, decision.effective_at) is not None
-    else:
-        late = name in decision.recorded
-    return late and bool(decision.pin(name, lambda: True))
+    versions, draw = world.programs.versions(account.program_id), reward.draw
+    late = decision.pin(f"closed:{what}", lambda: closed(versions, draw, decision.effective_at) is not None)
+    return bool(late)
 
 
 def in_stock(world: World, program_id: str, reward_id: str) -> bool | None:
@@ -216,7 +196,7 @@ def restore(
             continue
         points -= part
         lot = account.lots[lot_id]
-        keep_up(world, account, lot, book)
+        keep_up(world, account, lot)
         if lot.state == "ended" and grace_days:
             lot.state, lot.warnings = "active", ()
             lot.expires_at = end_of_days(at, grace_days, book)

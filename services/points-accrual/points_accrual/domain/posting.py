@@ -49,7 +49,7 @@ def settle(
             terms = book.terms_of(rule_id)
             if terms not in lots:
                 lots[terms] = open_lot(account, claim, book, terms, at)
-            raise_by(world, account, lots[terms], change, rule_id=rule_id, book=book, at=at)
+            raise_by(world, account, lots[terms], change, rule_id=rule_id, at=at)
     claim.granted = {**dict.fromkeys(claim.granted, 0), **granted}
 
 

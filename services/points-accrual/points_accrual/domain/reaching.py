@@ -46,7 +46,7 @@ def reassess(
             continue
         before = world.tallies.pop((account.member_id, challenge_id), None) or Tally()
         after = count_challenge(world, account.member_id, challenge_id)
-        claims = _given(world, account, decision, challenge_id)
+        claims = _given(world, account, challenge_id)
         for place in range(max(len(claims), len(after.reaches))):
             claim = claims[place] if place < len(claims) else None
             reach = after.reaches[place] if place < len(after.reaches) else None
@@ -64,7 +64,7 @@ def _by_chance(world: World, program_id: str, challenge_id: str) -> bool:
     )  # fmt: skip
 
 
-def _given(world: World, account: Account, decision: Decision, challenge_id: str) -> list[Claim]:
+def _given(world: World, account: Account, challenge_id: str) -> list[Claim]:
     """All times that it was ever reached, also by members merged into the account, each at its place.
 
     A place is for ever: else what one version gave changes places with what another did, and points that were spent
@@ -74,18 +74,7 @@ def _given(world: World, account: Account, decision: Decision, challenge_id: str
         claim for claim in world.claims_of.get(account.member_id, {}).values()
         if claim.key.kind == "challenge" and claim.detail["challenge"] == challenge_id
     ]  # fmt: skip
-    if len({claim.member_id for claim in found}) > 1 and not _for_ever(decision):
-        return sorted(
-            found, key=lambda claim: (claim.member_id != account.member_id, claim.member_id, claim.detail["number"])
-        )
     return sorted(found, key=lambda claim: (claim.first_recorded_at, claim.detail["number"], claim.key))
-
-
-def _for_ever(decision: Decision) -> bool:
-    """Whether places are for ever. In decisions that were made before they were, an account's own times come first."""
-    if decision.recorded is not None and "places" not in decision.recorded:
-        return False
-    return bool(decision.pin("places", lambda: True))
 
 
 def reach_key(member_id: UUID, challenge_id: str, number: int) -> ClaimKey:

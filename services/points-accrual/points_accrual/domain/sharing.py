@@ -67,21 +67,17 @@ def _hand_out_all(
 
 def _lend(world: World, account: Account, to: Account, points: int, key: str, trace: Trace) -> list[Portion]:
     """The other side of a loan within a household: a decision of its own account."""
-    command = HandOut(to_member_id=to.member_id, points=points, why="household")
+    command = HandOut(to_member_id=to.member_id, points=points, why="household", arrives_at=to.clock)
     # With a blank, which no client's key has: the lender may use any of those for what they do themselves.
-    return hand_out(world, account, command, f"{key} {to.member_id}", trace, to.clock)
+    return hand_out(world, account, command, f"{key} {to.member_id}", trace)
 
 
-def hand_out(
-    world: World, account: Account, command: HandOut, key: str, trace: Trace, arrives_at: datetime = EARLIEST
-) -> list[Portion]:
-    """Points leave for another member, soonest-expiring first. What runs out before it arrives stays behind: the clock
-    of who takes it, `arrives_at`, may be ahead.
-    """
+def hand_out(world: World, account: Account, command: HandOut, key: str, trace: Trace) -> list[Portion]:
+    """Points leave for another member, soonest-expiring first. What runs out before it arrives stays behind."""
     decision = _begin(world, account, "hand_out", f"command:{key}", key, command)
     if command.why == "gift":
         world.use(_given_today(world, account), command.points)
-    arrives_at = _arrival(decision, arrives_at)
+    arrives_at = command.arrives_at or EARLIEST
     points = min(command.points, sum(lot.remaining for lot in spendable(account, arrives_at)))
     portions = _leave(account, decision, points, arrives_at) if points else []
     for event in announce_time(world, account, decision):
@@ -89,13 +85,6 @@ def hand_out(
     if points:
         _tell(world, account, decision, "out", command.to_member_id, command.why, trace)
     return portions
-
-
-def _arrival(decision: Decision, at: datetime) -> datetime:
-    """Pinned where it matters: the clock is another account's."""
-    recorded = decision.recorded
-    matters = at > decision.effective_at if recorded is None else "arrives_at" in recorded
-    return datetime.fromisoformat(decision.pin("arrives_at", at.isoformat)) if matters else EARLIEST
 
 
 def _leave(account: Account, decision: Decision, points: int, arrives_at: datetime) -> list[Portion]:
@@ -139,8 +128,9 @@ def send(world: World, account: Account, command: Send, key: str, trace: Trace) 
         raise RefusedError("amount", f"Between {rules.minimum} and {rules.maximum} points can be given at once.")
     if rules.per_day is not None and world.used(_given_today(world, account)) + command.points > rules.per_day:
         raise RefusedError("limit_reached", f"At most {rules.per_day} points a day can be given away.")
-    out = HandOut(to_member_id=command.to_member_id, points=command.points, why="gift")
-    portions = hand_out(world, account, out, key, trace, world.accounts[world.owner(command.to_member_id)].clock)
+    to = world.accounts[world.owner(command.to_member_id)]
+    out = HandOut(to_member_id=command.to_member_id, points=command.points, why="gift", arrives_at=to.clock)
+    portions = hand_out(world, account, out, key, trace)
     missing = command.points - sum(portion.points for portion in portions)
     if missing:
         why = " Those that run out before they would arrive cannot be given." if account.active else ""

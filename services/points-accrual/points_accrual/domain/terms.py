@@ -102,20 +102,18 @@ def renew(world: World, account: Account, what: str, at: datetime, posted_at: da
             lot.expires_at = later
             account.touched.add(lot.lot_id)
             if lot.state == "ended":
-                if later <= posted_at and account.decisions[-1].mended("over"):
+                if later <= posted_at:
                     continue
                 lot.state, points, lot.expired = "active", lot.expired, 0
                 credit_active(account, lot, points, debit="expired", at=posted_at)
             warn(account, lot, rule, book)
 
 
-def keep_up(world: World, account: Account, lot: Lot, judged_by: Rulebook) -> None:
+def keep_up(world: World, account: Account, lot: Lot) -> None:
     """An empty lot is not renewed with the others: what comes back to it lives as long as if it had been, by the
     version of the lot, whichever version judges why it comes back.
     """
-    book = judged_by
-    if lot.program_version != book.program.version and account.decisions[-1].mended("own_version"):
-        book = world.book(account.program_id, lot.program_version)
+    book = world.book(account.program_id, lot.program_version)
     _, rule = book.terms(lot.terms, lot.claim.kind)
     if lot.remaining or lot.expired or rule.inactive_months is None or rule.renewed_by:
         return

@@ -61,14 +61,15 @@ async def note_stored(tx: Transaction, world: World) -> None:
 
 async def close_approvals(tx: Transaction, commands: Iterable[CommandDone]) -> None:
     """What a second person approved waits no more."""
-    # Clients choose their keys as they like; that a second person approved only Laurel says, under a key of its own.
-    approved = [(item, orjson.loads(item.body).get("approved_by")) for item in commands if item.kind == "adjust"]
-    found = [(item, by) for item, by in approved if by]
+    found = [
+        (item, orjson.loads(item.body)["approved_by"])
+        for item in commands if item.idempotency_key.startswith(APPROVAL_KEY)
+    ]  # fmt: skip
     await tx.connection.execute(
         "UPDATE approvals a SET state = 'approved', decided_by = k.d, decided_at = k.t"
         " FROM unnest($1::uuid[], $2::text[], $3::timestamptz[]) AS k (i, d, t)"
         " WHERE a.approval_id = k.i AND a.state = 'waiting'",
-        [UUID(item.idempotency_key[len(APPROVAL_KEY) :]) for item, _ in found],
+        [UUID(item.idempotency_key.removeprefix(APPROVAL_KEY)) for item, _ in found],
         [by for _, by in found],
         [item.done_at for item, _ in found],
     )

@@ -21,8 +21,6 @@ from .rows import text
 
 APPROVAL_KEY = "approval "
 """With the id of an approval: the idempotency key of what was approved. No client's has a blank."""
-_APPROVAL_KEY_BEFORE = "approval-"
-"""As it was written when a client who guessed the id could take it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +100,10 @@ async def find_command(tx: Transaction, members: list[UUID], key: str) -> tuple[
     """The kind, body and answer that this idempotency key was first used with: of the first of these members who used
     it. The account must be locked.
     """
-    # That a second person approved only Laurel says: so it tells its own keys of before from a client's.
     row = await tx.connection.fetchrow(
-        "SELECT kind, body, answer FROM commands"
-        " WHERE member_id = ANY($1::uuid[]) AND idempotency_key = ANY($2::text[])"
-        " AND (idempotency_key = $3 OR body ? 'approved_by')"
+        "SELECT kind, body, answer FROM commands WHERE member_id = ANY($1::uuid[]) AND idempotency_key = $2"
         " ORDER BY array_position($1::uuid[], member_id) LIMIT 1",
-        members, [key, key.replace(APPROVAL_KEY, _APPROVAL_KEY_BEFORE)], key,
+        members, key,
     )  # fmt: skip
     return (row["kind"], orjson.loads(row["body"]), orjson.loads(row["answer"])) if row else None
 
