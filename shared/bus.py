@@ -122,6 +122,7 @@ class Shell(Assignment):
             async with self.connection() as connection:
                 await self.breaker.open(connection, str(opened))
             return False
+        await self._acknowledge()
         return True
 
     async def _wait_for_operator(self) -> None:
@@ -152,7 +153,6 @@ class Shell(Assignment):
             return error
         BATCH_RECORDS.observe(count)
         BATCH_SECONDS.observe(time.monotonic() - started)
-        await self._acknowledge()
         return None
 
     async def _one_by_one(self, decoded: list[Decoded]) -> None:
@@ -165,7 +165,7 @@ class Shell(Assignment):
         gone: set[TopicPartition] = set()
         for item in sorted(decoded, key=lambda item: self._failed_at.get(item.record.partition, 0.0)):
             partition = TopicPartition(item.record.topic, item.record.partition)
-            if partition in gone:
+            if partition in gone or item.record.offset < self.expected.get(partition, 0):
                 continue
             self._still_alive()
             before = self.expected.get(partition)
@@ -176,11 +176,11 @@ class Shell(Assignment):
                 continue
             except Exception:
                 self._failed_at[partition.partition] = time.monotonic()
+                await self._acknowledge()
                 raise
             if self.expected.get(partition) not in (before, item.record.offset + 1):
                 # Somebody moved it, and we sought there: what we hold does not follow on.
                 gone.add(partition)
-        await self._acknowledge()
 
     async def _alone(self, item: Decoded) -> None:
         error = await self._attempt([item])

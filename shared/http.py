@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .db import TRANSIENT, Retry, is_transient
 from .log import log
 from .telemetry import new_traceparent, read_traceparent, set_traceparent
+from .texts import unstorable
 
 PROBLEM_TYPE = "application/problem+json"
 
@@ -157,9 +158,8 @@ class _Edge:
         return Problem(413, "Too large", f"a body has at most {self._max} bytes here").response()
 
 
-_IN_NO_TABLE = re.compile("[\x00\ud800-\udfff]")
-_MAY_BE_THAT = (b"\\u", b"\x00", b"\xed")
-"""Without any of these in its bytes no JSON holds such a character: most is not looked through."""
+_MAY_BE_THAT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])|\x00|\xed[\xa0-\xbf]")
+"""Without any of these in its bytes no JSON has a text that no table takes: most is not looked through."""
 
 
 class _Texts:
@@ -196,24 +196,9 @@ def _once_more(body: bytes, receive: Receive) -> Receive:
 
 
 def _is_wrong(body: bytes) -> bool:
-    if any(part in body for part in _MAY_BE_THAT):
+    if _MAY_BE_THAT.search(body):
         with suppress(ValueError, RecursionError):  # Then it is no JSON: it has no texts, and its route refuses it.
-            return _is_in(json.loads(body))
-    return False
-
-
-def _is_in(value: Any) -> bool:
-    """Whether some text of a JSON value is for no table. Not by recursion: it may be as deep as the parser goes."""
-    waiting = [value]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, str) and _IN_NO_TABLE.search(item):
-            return True
-        if isinstance(item, dict):
-            waiting += item
-            waiting += item.values()
-        elif isinstance(item, list):
-            waiting += item
+            return unstorable(json.loads(body))
     return False
 
 

@@ -40,7 +40,7 @@ def build(context: Context) -> Service:
         adopt=restoring.adopt,
         republish=(
             partial(restoring.republish_people, salt),
-            restoring.republish_orders,
+            partial(restoring.republish_orders, programs),
             restoring.republish_activities,
         ),
         reference=Reference(PROGRAMS, programs.add),

@@ -10,6 +10,7 @@ from contracts.commerce import ActivityReport, ActivityReportedV1, MemberReport,
 from contracts.orders import OrderFacts
 from contracts.program import ProgramBook
 from shared.log import log
+from shared.texts import unstorable
 from shared.transaction import Cause, Message, Permanent, Transaction
 
 from . import store
@@ -29,7 +30,7 @@ async def process(programs: ProgramBook, salt: bytes, tx: Transaction, batch: li
     facts = []
     for message in batch:
         assert isinstance(message.data, OrderReportedV1 | ActivityReportedV1)
-        if "\\u0000" in message.data.model_dump_json():
+        if unstorable(message.data.model_dump(mode="json")):
             raise Permanent("a text holds a zero character, which no database takes")
         facts.append(Fact(message.data.program_id, message.data, tx.now, Cause.of(message)))
     await apply(programs, salt, tx, facts)
@@ -59,7 +60,6 @@ def _take_order(world: World, fact: Fact) -> None:
     assert isinstance(report, OrderReport)
     order = world.orders[fact.program_id, report.source, report.order_id]
     fields = {name: getattr(report, name) for name in OrderFacts.model_fields}
-    fields["attributes"] = _asked_for(world.programs, fact.program_id, report.attributes)
     snapshot = Snapshot(**fields, version=report.version, fingerprints=order_fingerprints(world.salt, report))
     order.become(join(order.state, of_snapshot(snapshot)), fact)
     member_id = _see(world, fact, report.placed_at, report.updated_at, moments_of(report), order.member_id)
@@ -67,15 +67,6 @@ def _take_order(world: World, fact: Fact) -> None:
         order.member_id = member_id
     elif order.member_id != member_id and order.changed_by is fact:
         log.info("an order stays with who it was published with", member_id=str(order.member_id), named=str(member_id))
-
-
-def _asked_for(programs: ProgramBook, program_id: str, attributes: dict[str, str]) -> dict[str, str]:
-    """What a cart says beside goods and money may be about anybody: only what a version of the program asks for goes
-    on. All of it, while none is known yet.
-    """
-    versions = [event.document for event in programs.versions(program_id)]
-    wanted = {document.referral.attribute for document in versions if document.referral is not None}
-    return {name: text for name, text in attributes.items() if name in wanted or not versions}
 
 
 def _take_refund(world: World, fact: Fact) -> None:

@@ -9,13 +9,14 @@ from contracts.base import EARLIEST
 from contracts.ids import derived_id
 from contracts.members import ContactChangedV1, MemberChangedV1
 from contracts.orders import OrderChangedV1, OrderFacts
+from contracts.program import ProgramBook
 from shared.transaction import Cause, Message, Transaction
 
 from . import store
 from .domain.facts import Snapshot
 from .domain.identity import IdentityKey
 from .domain.members import contact_event, member_event, recalled
-from .domain.merge import join, of_published, render
+from .domain.merge import join, of_published, told
 from .store import MemberRow, OrderRow
 
 PersonEvent = MemberChangedV1 | ContactChangedV1
@@ -102,11 +103,13 @@ async def republish_people(salt: bytes, tx: Transaction, after: str | None, limi
     return (str(rows[-1].member_id) if rows else None), len(rows)
 
 
-async def republish_orders(tx: Transaction, after: str | None, limit: int) -> tuple[str | None, int]:
+async def republish_orders(
+    programs: ProgramBook, tx: Transaction, after: str | None, limit: int
+) -> tuple[str | None, int]:
     """Send again some orders at their revision."""
     rows = await store.read_orders(tx, _source_key(after), limit)
     for row in rows:
-        facts = render(row.state)
+        facts = told(row.state, programs, row.key[0])
         assert facts is not None
         assert row.recorded_at is not None
         event = store.order_event(row.key[0], row.member_id, row.revision, row.recorded_at, facts)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from contracts.base import EARLIEST
 from contracts.orders import Amount, Dispute, OrderLine, Refund
+from contracts.program import ProgramBook
 from order_ingest.domain.facts import LooseDispute, LooseRefund, LooseRefundLine, Money, Snapshot
 from order_ingest.domain.merge import (
     EMPTY,
@@ -23,6 +24,7 @@ from order_ingest.domain.merge import (
     of_refund,
     of_snapshot,
     render,
+    told,
 )
 
 START = datetime(2024, 5, 1, tzinfo=UTC)
@@ -146,9 +148,9 @@ def test_an_order_that_was_published_is_known_again(before: list[Fact], since: l
     state = restored = merged(*before)
     for revision, fact in enumerate(since):
         known, state = render(state), join(state, of(fact))
-        told = render(state)
-        if told is not None and told != known:
-            restored = join(restored, of_published(told, revision))
+        news = render(state)
+        if news is not None and news != known:
+            restored = join(restored, of_published(news, revision))
     assert render(restored) == render(state)
     assert render(reduce(join, map(of, since), restored)) == render(state)
 
@@ -162,6 +164,13 @@ def test_a_tie_never_takes_back_a_payment(first: Snapshot, second: Snapshot) -> 
     facts = render(merged(other, paid))
     assert facts is not None
     assert facts.payment == "paid"
+
+
+def test_while_no_version_asks_for_an_attribute_what_may_be_a_code_goes_on() -> None:
+    state = merged(snapshot(attributes={"gift": "for Mrs. Smith", "by": "7KQ2-M9XA", "phone": "+1 555 0100"}))
+    facts = told(state, ProgramBook(), "aurora")
+    assert facts is not None
+    assert facts.attributes == {"by": "7KQ2-M9XA"}
 
 
 def test_a_refund_waits_for_its_order() -> None:

@@ -1,6 +1,7 @@
 """Who is brought by whom: the table of self-referrals, firsts, and whatever order facts arrive in."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -210,6 +211,18 @@ def test_what_waits_for_a_version_is_judged_as_if_it_had_come_after_it() -> None
     assert tell(world, profile(ADVOCATE), profile(OTHER), contested) == []
     programs.add(published(document))
     assert tell(world, profile(ADVOCATE, version=2), profile(OTHER, version=2)) == told
+
+
+def test_what_a_process_of_before_kept_since_is_not_gone_back_on() -> None:
+    programs = ProgramBook()
+    world = new_world(programs)
+    tell(world, profile(ADVOCATE), order(FRIEND, "1", attribute=CODE))
+    member = world.members[FRIEND]
+    (kept,) = member.orders.values()
+    member.orders[kept.key] = replace(kept, revision=2, cancelled=True)
+    programs.add(published(program()))
+    tell(world, profile(ADVOCATE, version=2))
+    assert member.orders[kept.key].cancelled
 
 
 def test_who_bought_before_was_not_brought() -> None:

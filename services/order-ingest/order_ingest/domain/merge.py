@@ -1,12 +1,14 @@
 """One order, one document: facts join in any order, any number of times, in any grouping, to the same state."""
 
 import hashlib
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import TypeVar
 
 from contracts.base import EARLIEST, Instant, Model
 from contracts.orders import Dispute, OrderLine, Refund
+from contracts.program import ProgramBook
 
 from .facts import LooseDispute, LooseRefund, Scale, Snapshot, contested, earliest, settle
 
@@ -243,6 +245,28 @@ def render(state: OrderState) -> Snapshot | None:
             "disputes": _disputes(state, scale),
         }
     )
+
+
+_MAY_BE_A_CODE = re.compile(r"[0-9A-Za-z -]{1,32}")
+
+
+def told(state: OrderState, programs: ProgramBook, program_id: str) -> Snapshot | None:
+    """The canonical order as everybody may know it; None while no snapshot of it is known.
+
+    A cart's attributes may be about anybody: only those go on that a version of the program asks for. While none is
+    known that asks for any, those that may be a code: one may come that covers the order.
+    """
+    facts = render(state)
+    if facts is None or not facts.attributes:
+        return facts
+    versions = [event.document for event in programs.versions(program_id)]
+    asked = {version.referral.attribute for version in versions if version.referral}
+    kept = {
+        name: text
+        for name, text in facts.attributes.items()
+        if name in asked or (not asked and _MAY_BE_A_CODE.fullmatch(text))
+    }
+    return facts.model_copy(update={"attributes": kept})
 
 
 def _disputes(state: OrderState, scale: Scale) -> tuple[Dispute, ...]:

@@ -18,7 +18,7 @@ from shared.transaction import Permanent, Transaction
 from ..domain.facts import Snapshot
 from ..domain.identity import IdentityKey
 from ..domain.members import MemberState, contact_event, member_event
-from ..domain.merge import EMPTY, OrderState, render
+from ..domain.merge import EMPTY, OrderState, told
 from .activities import lock_activities, publish_activities, save_activities
 from .world import Fact, MemberRow, OrderRow, SourceKey, World, columns
 
@@ -138,7 +138,7 @@ async def save(tx: Transaction, world: World) -> None:
         await save_claims(tx.connection, world.claims)
     orders = [order for _, order in sorted(world.orders.items()) if order.state != order.before]
     for order in orders:
-        _publish_order(tx, order)
+        _publish_order(tx, world.programs, order)
     if orders:
         await save_orders(tx.connection, orders)
     activities = [activity for _, activity in sorted(world.activities.items()) if activity.changed]
@@ -169,9 +169,9 @@ def _publish_member(tx: Transaction, salt: bytes, member: MemberRow) -> None:
         tx.publish(contact, id=event_id, time=member.recorded_at, cause=member.cause)
 
 
-def _publish_order(tx: Transaction, order: OrderRow) -> None:
-    facts = render(order.state)
-    if facts is None or facts == render(order.before):
+def _publish_order(tx: Transaction, programs: ProgramBook, order: OrderRow) -> None:
+    facts = told(order.state, programs, order.key[0])
+    if facts is None or facts == told(order.before, programs, order.key[0]):
         return
     assert order.changed_by is not None
     order.revision, order.recorded_at = order.revision + 1, order.changed_by.recorded_at

@@ -134,7 +134,7 @@ def reinstate(world: World, account: Account, command: Reinstate, key: str, trac
 def _until(lot: Lot, command: Reinstate) -> datetime | None:
     """Never sooner than what lives of the lot runs out: that is not what anybody asked for."""
     ends = lot.expires_at
-    sooner = lot.state == "active" and (ends is None or command.until < ends)
+    sooner = lot.state == "active" and lot.remaining and (ends is None or command.until < ends)
     return ends if sooner else command.until
 
 

@@ -45,7 +45,7 @@ class Order:
     program_version: int = 0
     """The version of the program that judges it, whatever is published later; 0: none covered its time so far."""
     waiting: str | None = None
-    """The event as JSON until a version does: which attribute is a code, and what a dispute takes, it says."""
+    """The event as JSON until a version does, if it depends on that what it carried or how much it is."""
 
     @property
     def key(self) -> OrderKey:
@@ -61,9 +61,11 @@ class Order:
         program = None if self.program_version else programs.in_force(program_id, self.placed_at)
         if program is None:
             return self
-        if self.waiting is None:
-            return replace(self, program_version=program.version)
-        return read_order(OrderChangedV1.model_validate_json(self.waiting), program)
+        event = OrderChangedV1.model_validate_json(self.waiting) if self.waiting else None
+        # A process of the release before keeps a newer revision without its event: of that nothing is waiting.
+        if event is None or event.revision != self.revision:
+            return replace(self, program_version=program.version, waiting=None)
+        return read_order(event, program)
 
 
 def read_order(event: OrderChangedV1, program: Program | None) -> Order:
@@ -89,7 +91,7 @@ def read_order(event: OrderChangedV1, program: Program | None) -> Order:
         address=event.fingerprints.address,
         card=event.fingerprints.payment,
         program_version=program.version if program else 0,
-        waiting=None if program else event.model_dump_json(),
+        waiting=event.model_dump_json() if program is None and (told or event.disputes) else None,
     )
 
 
