@@ -15,10 +15,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from contracts.texts import unstorable
+
 from .db import TRANSIENT, Retry, is_transient
 from .log import log
 from .telemetry import new_traceparent, read_traceparent, set_traceparent
-from .texts import unstorable
 
 PROBLEM_TYPE = "application/problem+json"
 

@@ -9,8 +9,8 @@ from contracts.base import Event
 from contracts.commerce import ActivityReport, ActivityReportedV1, MemberReport, OrderReport, OrderReportedV1
 from contracts.orders import OrderFacts
 from contracts.program import ProgramBook
+from contracts.texts import unstorable
 from shared.log import log
-from shared.texts import unstorable
 from shared.transaction import Cause, Message, Permanent, Transaction
 
 from . import store

@@ -25,6 +25,12 @@ T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 ANN = UUID("00000000-0000-8000-8000-00000000000a")
 BOB = UUID("00000000-0000-8000-8000-00000000000b")
+QUIET = {"type": "activity", "id": "none", "activity": "nothing", "points": 1}
+"""The one rule of a program whose orders bring nothing."""
+CREDIT = {
+    "type": "store_credit", "id": "credit", "name": {"en": "Credit"}, "points_per_unit": 1, "amount_minor_max": 10**9,
+}  # fmt: skip
+"""A reward that takes any number of points."""
 
 
 def spend(rule_id: str = "spend", rate: str = "1", minimum: int = 0, **basis: bool) -> SpendRule:

@@ -14,7 +14,9 @@ from points_accrual.domain.spending import redeem
 from tests.unit.points_accrual.samples import (
     ANN,
     BOB,
+    CREDIT,
     DAY,
+    QUIET,
     T0,
     Ledger,
     activity,
@@ -27,11 +29,7 @@ from tests.unit.points_accrual.samples import (
     published,
 )
 
-QUIET = {"type": "activity", "id": "none", "activity": "nothing", "points": 1}
 REWARD = {"type": "free_product", "id": "cup", "name": {"en": "Cup"}, "cost": 100, "product": "cup"}
-CREDIT = {
-    "type": "store_credit", "id": "credit", "name": {"en": "Credit"}, "points_per_unit": 1, "amount_minor_max": 10**9,
-}  # fmt: skip
 
 
 def ledger(*challenges: dict[str, Any], **rest: Any) -> Ledger:

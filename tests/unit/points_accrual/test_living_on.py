@@ -11,10 +11,9 @@ from points_accrual.domain import adjusting, sharing, spending
 from points_accrual.domain.catalogue import RefusedError
 from points_accrual.domain.commands import Capture, Import, Join, OpeningLot, Redeem, Reinstate, Reverse
 from points_accrual.domain.lots import Lot
-from tests.unit.points_accrual.programs import CAT
+from tests.unit.points_accrual.programs import EVERYBODY
 from tests.unit.points_accrual.samples import (
     ANN,
-    BOB,
     DAY,
     T0,
     Ledger,
@@ -26,7 +25,6 @@ from tests.unit.points_accrual.samples import (
 )
 from tests.unit.points_accrual.test_replaying import same
 
-EVERYBODY = (ANN, BOB, CAT)
 BY_HAND: dict[str, Any] = {"actor": "test", "reason": "because"}
 AT_ONCE = {"redemption": {"returned_days": 0}}
 """What comes back to a lot that has run out is gone at once."""

@@ -11,12 +11,11 @@ from points_accrual.domain.adjusting import bring_in
 from points_accrual.domain.catalogue import RefusedError
 from points_accrual.domain.commands import Import, Join, OpeningLot, Redeem, Send
 from tests.unit.points_accrual.programs import CAT, EVERYBODY
-from tests.unit.points_accrual.samples import ANN, BOB, DAY, T0, Ledger, enrolled, order, program
+from tests.unit.points_accrual.samples import ANN, BOB, DAY, QUIET, T0, Ledger, enrolled, order, program
 from tests.unit.points_accrual.test_replaying import same
 
 NOW = T0 + DAY
 SOON, LATE = NOW + timedelta(minutes=2), NOW + 99 * DAY
-QUIET = {"type": "activity", "id": "none", "activity": "nothing", "points": 1}
 
 
 def household(**points: int) -> Ledger:

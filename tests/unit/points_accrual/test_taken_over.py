@@ -13,7 +13,9 @@ from tests.unit.points_accrual.programs import CAT
 from tests.unit.points_accrual.samples import (
     ANN,
     BOB,
+    CREDIT,
     DAY,
+    QUIET,
     T0,
     Ledger,
     back,
@@ -131,16 +133,13 @@ def test_who_is_merged_shares_what_was_done(merged_on: int) -> None:
 
 
 def _counting() -> Ledger:
-    """Every order brings 50 points, from the tenth day on 70, and nothing else does; `credit` spends any amount."""
-    credit = {
-        "type": "store_credit", "id": "credit", "name": {"en": "Any"}, "points_per_unit": 1, "amount_minor_max": 10**9,
-    }  # fmt: skip
+    """Every order brings 50 points, from the tenth day on 70, and nothing else does."""
 
     def document(points: int, version: int, day: int) -> Program:
         every = [{"id": "every", "counts": "orders", "every": 1, "points": points}]
         return program(
-            {"type": "activity", "id": "none", "activity": "nothing", "points": 1}, pending_days=0,
-            version=version, effective_from=T0 + day * DAY, rest={"challenges": every, "rewards": [credit]},
+            QUIET, pending_days=0, version=version, effective_from=T0 + day * DAY,
+            rest={"challenges": every, "rewards": [CREDIT]},
         )  # fmt: skip
 
     return Ledger(document(50, 1, -9), document(70, 2, 10)).send(enrolled(), enrolled(member_id=BOB))

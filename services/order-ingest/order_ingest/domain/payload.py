@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, NoReturn
 
+from contracts.texts import unstorable
+
 from .facts import Money, PayloadError
 
 _DECIMAL = re.compile(r"[+-]?\d{1,13}(\.\d{1,20})?")
@@ -20,8 +22,8 @@ def load(body: bytes) -> dict[str, Any]:
     try:
         text = body.decode("utf-8")
         value = json.loads(text, parse_float=Decimal, parse_constant=_refuse)
-        if _ODD_ESCAPE.search(text):
-            _check_texts(value)
+        if _ODD_ESCAPE.search(text) and unstorable(value):
+            raise PayloadError("a text holds a zero character or half of a surrogate pair")
     except UnicodeDecodeError as error:
         raise PayloadError(f"the body is not UTF-8, at byte {error.start}") from error
     except json.JSONDecodeError as error:
@@ -33,20 +35,6 @@ def load(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise PayloadError("the body is not a JSON object")
     return value
-
-
-def _check_texts(value: object) -> None:
-    """Refuse what no database and no UTF-8 can hold. Only escapes can bring it in."""
-    if isinstance(value, str):
-        if any(char == "\x00" or "\ud800" <= char <= "\udfff" for char in value):
-            raise PayloadError("a text holds a zero character or half of a surrogate pair")
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            _check_texts(key)
-            _check_texts(item)
-    elif isinstance(value, list):
-        for item in value:
-            _check_texts(item)
 
 
 def _refuse(constant: str) -> NoReturn:
